@@ -1,0 +1,142 @@
+# nginx-autocert: make help
+
+BUILD        = $(CURDIR)/build
+PYTHON       = /usr/bin/python3
+FUZZ_SECONDS = 15
+
+WARN   = -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror
+OBJS   = $(BUILD)/nginx/objs
+SHARED = $(BUILD)/ngx_autocert_module.so $(BUILD)/ngx_http_autocert_module.so
+
+export NGINX_SRC NGINX_CONF STATE
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps deps-test unit fuzz e2e lint check bench demo help clean FORCE
+
+all: $(SHARED)		## both modules, in build/
+
+deps:
+	@scripts/install-deps build
+
+deps-test:
+	@scripts/install-deps build test
+
+
+# the modules, by NGINX's own build in a tree that scripts/nginx-tree keeps
+
+$(BUILD)/nginx.inputs: FORCE
+	@scripts/nginx-tree $(BUILD)
+
+$(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
+	@$(MAKE) -s -C $(BUILD)/nginx -f objs/Makefile \
+	    CC="$(CC) -Wextra -Wshadow -Wmissing-prototypes" objs/$(@F)
+	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@; echo '  module  '$(@F); }
+
+# one after the other: they share that tree
+$(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
+
+
+# unit tests and fuzz targets: the layers without a server, and as much of
+# NGINX as they use, in an archive for each compiler
+
+NGX      = $(or $(NGINX_SRC),$(BUILD)/nginx-src)
+NGX_INCS = $(addprefix -isystem $(BUILD)/nginx/,objs src/core src/event \
+             src/event/modules src/os/unix src/http src/http/modules)
+NGX_SRCS = $(addprefix src/core/ngx_,array.c buf.c crc32.c hash.c inet.c \
+             list.c md5.c palloc.c parse.c parse_time.c queue.c rbtree.c \
+             sha1.c string.c)
+
+# a layer that does not compile yet can be left out: make unit LAYERS=base
+LAYERS     = base acme store keys
+ARCHIVES   = $(LAYERS:%=lib%.a) libngx.a
+base_SRCS  = $(wildcard src/base/*.c)
+acme_SRCS  = $(wildcard src/acme/*.c)
+store_SRCS = $(wildcard src/store/*.c)
+keys_SRCS  = $(wildcard src/keys/*.c)
+ngx_SRCS   = tests/unit/ngx_stub.c $(NGX_SRCS:%=ngx/%)
+
+UNIT_BINS  = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,\
+               $(wildcard tests/unit/test_*.c))
+FUZZ_BINS  = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
+               $(wildcard tests/fuzz/fuzz_*.c))
+
+LAYER_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -MMD -MP \
+              -fno-sanitize-recover=all $(NGX_INCS)
+UNIT_CC     = gcc -fsanitize=address,undefined $(LAYER_FLAGS)
+FUZZ_CC     = clang -fsanitize=fuzzer-no-link,address,undefined $(LAYER_FLAGS)
+GROUP       = -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lpthread
+
+# every object waits for the trees, whose rules do nothing if they are there
+TREES = $(BUILD)/nginx.inputs $(BUILD)/nginx-src/.version
+
+$(BUILD)/nginx-src/.version:
+	$(if $(NGINX_SRC),mkdir -p $(@D) && touch $@,scripts/nginx-source $(@D))
+
+define layer
+$(BUILD)/$(1)/ngx/%.o: $(TREES)
+	@mkdir -p $$(@D)
+	@$(2) -w -c -o $$@ $$(NGX)/$$*.c
+
+$(BUILD)/$(1)/%.o: %.c $(TREES)
+	@mkdir -p $$(@D)
+	@echo '  $(1)  '$$<
+	@$(2) $(WARN) -c -o $$@ $$<
+
+$$(foreach l,base acme store keys ngx,$$(eval \
+    $(BUILD)/$(1)/lib$$l.a: $$($$l_SRCS:%.c=$(BUILD)/$(1)/%.o)))
+
+$(BUILD)/$(1)/lib%.a:
+	@rm -f $$@ && ar rcs $$@ $$^
+endef
+
+$(eval $(call layer,unit,$(UNIT_CC) -Wmaybe-uninitialized))
+$(eval $(call layer,fuzz,$(FUZZ_CC)))
+
+$(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
+                      $(ARCHIVES:%=$(BUILD)/unit/%)
+	@gcc -fsanitize=address,undefined -o $@ $(GROUP) -lcmocka
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
+                      $(ARCHIVES:%=$(BUILD)/fuzz/%)
+	@clang -fsanitize=fuzzer,address,undefined -o $@ $(GROUP)
+
+build/%: $(BUILD)/% ;
+
+-include $(shell find $(BUILD)/unit $(BUILD)/fuzz -name '*.d' 2>/dev/null)
+
+
+unit: $(UNIT_BINS)	## unit tests, under ASan and UBSan
+	@scripts/run-unit $^
+
+fuzz: $(FUZZ_BINS)	## each fuzz target for FUZZ_SECONDS (15)
+	@scripts/run-fuzz $(FUZZ_SECONDS) $^
+
+$(BUILD)/memscan: tests/e2e/memscan.c
+	@mkdir -p $(@D)
+	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
+
+e2e: $(SHARED) $(BUILD)/memscan	## end to end (E2E=arguments for pytest)
+	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
+
+lint: $(SHARED)		## style of the sources, honesty of the layers
+	@scripts/style
+	@scripts/symbols $(OBJS)
+
+check:			## every test that CI runs; installs what it needs
+	@scripts/check
+
+bench: $(SHARED)	## ratios against stock NGINX
+	@scripts/bench
+
+demo:			## the main job, live
+	@scripts/demo
+
+help:			## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/    make \1	\2/p' \
+	    $(MAKEFILE_LIST) | expand -t 20
+
+clean:			## removes build/
+	rm -rf $(BUILD)

@@ -1,0 +1,54 @@
+
+/* Steps: directory, nonce, account (RFC 8555, 7.1.1, 7.2, 7.3). */
+
+
+#ifndef _NGX_AUTOCERT_ACCOUNT_H_INCLUDED_
+#define _NGX_AUTOCERT_ACCOUNT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_autocert_flow.h"
+
+
+#pragma GCC visibility push(hidden)
+
+/* The step to go on with: directory, account, order, or order of before. */
+ngx_int_t ngx_autocert_account_next(ngx_autocert_flow_t *flow);
+
+ngx_int_t ngx_autocert_directory_request(ngx_autocert_flow_t *flow,
+    ngx_autocert_request_t *request);
+ngx_int_t ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
+    ngx_autocert_response_t *response);
+
+ngx_int_t ngx_autocert_nonce_request(ngx_autocert_flow_t *flow,
+    ngx_autocert_request_t *request);
+ngx_int_t ngx_autocert_nonce_response(ngx_autocert_flow_t *flow,
+    ngx_autocert_response_t *response);
+
+/* Takes the nonce of any response; what is no nonce is ignored. */
+void ngx_autocert_nonce_put(ngx_autocert_issuer_t *issuer, ngx_str_t *nonce);
+
+/* The newest one, valid until the next put.  NGX_DECLINED if there is none. */
+ngx_int_t ngx_autocert_nonce_get(ngx_autocert_issuer_t *issuer,
+    ngx_str_t *nonce);
+
+ngx_int_t ngx_autocert_account_request(ngx_autocert_flow_t *flow,
+    ngx_autocert_request_t *request);
+ngx_int_t ngx_autocert_account_response(ngx_autocert_flow_t *flow,
+    ngx_autocert_response_t *response);
+ngx_int_t ngx_autocert_account_refused(ngx_autocert_flow_t *flow,
+    ngx_autocert_problem_t *problem);
+
+/*
+ * The CA does not know the account any more: forgets it and what belongs to
+ * it, and makes a new one, once in a flow.
+ */
+ngx_int_t ngx_autocert_account_lost(ngx_autocert_flow_t *flow,
+    ngx_autocert_problem_t *problem);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_ACCOUNT_H_INCLUDED_ */

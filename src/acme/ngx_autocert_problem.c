@@ -1,0 +1,411 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../base/ngx_autocert_time.h"
+#include "ngx_autocert_problem.h"
+
+
+#define NGX_AUTOCERT_PROBLEM_BODY  256      /* of what is no document */
+
+
+typedef struct {
+    char        *type;
+    ngx_uint_t   kind;
+    char        *why;
+} ngx_autocert_problem_type_t;
+
+
+static ngx_int_t ngx_autocert_problem_type(ngx_pool_t *pool,
+    ngx_autocert_json_t *json, ngx_str_t *type);
+static ngx_int_t ngx_autocert_problem_sentence(ngx_pool_t *pool,
+    ngx_autocert_json_t *json, ngx_str_t *type, ngx_str_t *out);
+static ngx_int_t ngx_autocert_problem_subproblem(ngx_pool_t *pool,
+    ngx_autocert_json_t *json, ngx_str_t *name, ngx_str_t *text);
+static ngx_int_t ngx_autocert_problem_append(ngx_pool_t *pool,
+    ngx_str_t *text, char *before, ngx_str_t *more, char *after);
+static ngx_int_t ngx_autocert_problem_body(ngx_pool_t *pool,
+    ngx_autocert_response_t *response, ngx_autocert_problem_t *problem);
+static ngx_int_t ngx_autocert_problem_link(ngx_pool_t *pool,
+    ngx_autocert_response_t *response, const char *rel,
+    ngx_autocert_problem_t *problem);
+
+
+static ngx_str_t  ngx_autocert_problem_prefix =
+    ngx_string("urn:ietf:params:acme:error:");
+
+
+/* What is not here is judged by its status. */
+
+static const ngx_autocert_problem_type_t  ngx_autocert_problem_types[] = {
+
+    { "rateLimited", NGX_AUTOCERT_FAIL_LIMITED,
+      "a rate limit of the CA is reached" },
+
+    { "serverInternal", NGX_AUTOCERT_FAIL_NETWORK,
+      "the CA has an internal error" },
+
+    { "badNonce", NGX_AUTOCERT_FAIL_NETWORK,
+      "the CA accepts no nonce" },
+
+    { "externalAccountRequired", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA wants an external account binding" },
+
+    { "userActionRequired", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA wants the owner of the account to act" },
+
+    { "agreementRequired", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA wants its terms of service to be agreed to" },
+
+    { "accountDoesNotExist", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA does not know the account" },
+
+    { "invalidContact", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA refuses the contact address" },
+
+    { "unsupportedContact", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA refuses the contact address" },
+
+    { "badPublicKey", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA refuses the public key" },
+
+    { "badSignatureAlgorithm", NGX_AUTOCERT_FAIL_CONFIGURATION,
+      "the CA refuses ES256 signatures" },
+
+    { "rejectedIdentifier", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA does not sign this name" },
+
+    { "unsupportedIdentifier", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA does not sign names of this kind" },
+
+    { "caa", NGX_AUTOCERT_FAIL_REFUSED,
+      "a CAA record forbids this CA to sign the name" },
+
+    { "dns", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA could not look the name up" },
+
+    { "connection", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA could not connect to the name" },
+
+    { "tls", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA could not make a TLS connection to the name" },
+
+    { "incorrectResponse", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA got another answer to its challenge than it expected" },
+
+    { "unauthorized", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA found no authorization" },
+
+    { "badCSR", NGX_AUTOCERT_FAIL_REFUSED,
+      "the CA refuses the certificate signing request" },
+
+    { NULL, 0, NULL }
+};
+
+
+ngx_int_t
+ngx_autocert_problem_parse(ngx_pool_t *pool, ngx_autocert_json_t *json,
+    ngx_str_t *name, ngx_autocert_problem_t *problem)
+{
+    ngx_str_t  instance, text;
+
+    ngx_memzero(problem, sizeof(ngx_autocert_problem_t));
+
+    if (json == NULL || json->type != NGX_AUTOCERT_JSON_OBJECT) {
+        return NGX_OK;
+    }
+
+    if (ngx_autocert_problem_type(pool, json, &problem->type) != NGX_OK
+        || ngx_autocert_problem_sentence(pool, json, &problem->type, &text)
+           != NGX_OK
+        || ngx_autocert_problem_subproblem(pool, json, name, &text) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* RFC 8555, 6.7 and 7.3.3: where a person may look or act */
+
+    if (ngx_autocert_json_get_string(json, "instance", &instance) == NGX_OK
+        && ngx_autocert_problem_append(pool, &text, " ", &instance, "")
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_fail_text(pool, &text, NGX_AUTOCERT_PROBLEM_TEXT,
+                                  &problem->text);
+}
+
+
+static ngx_int_t
+ngx_autocert_problem_type(ngx_pool_t *pool, ngx_autocert_json_t *json,
+    ngx_str_t *type)
+{
+    ngx_str_t  value;
+
+    ngx_str_null(type);
+
+    if (ngx_autocert_json_get_string(json, "type", &value) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (value.len > ngx_autocert_problem_prefix.len
+        && ngx_strncmp(value.data, ngx_autocert_problem_prefix.data,
+                       ngx_autocert_problem_prefix.len)
+           == 0)
+    {
+        value.data += ngx_autocert_problem_prefix.len;
+        value.len -= ngx_autocert_problem_prefix.len;
+    }
+
+    return ngx_autocert_fail_text(pool, &value, NGX_AUTOCERT_PROBLEM_BODY,
+                                  type);
+}
+
+
+/* "type: detail", or the one of them that is there */
+
+static ngx_int_t
+ngx_autocert_problem_sentence(ngx_pool_t *pool, ngx_autocert_json_t *json,
+    ngx_str_t *type, ngx_str_t *out)
+{
+    ngx_str_t  detail;
+
+    *out = *type;
+
+    if (ngx_autocert_json_get_string(json, "detail", &detail) != NGX_OK
+        && ngx_autocert_json_get_string(json, "title", &detail) != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_autocert_problem_append(pool, out, type->len ? ": " : "",
+                                       &detail, "");
+}
+
+
+/* RFC 8555, 6.7.1: subproblems of other names are left out */
+
+static ngx_int_t
+ngx_autocert_problem_subproblem(ngx_pool_t *pool, ngx_autocert_json_t *json,
+    ngx_str_t *name, ngx_str_t *text)
+{
+    ngx_str_t             value, type, sentence;
+    ngx_autocert_json_t  *array, *sub;
+
+    array = ngx_autocert_json_get(json, "subproblems");
+
+    if (array == NULL || array->type != NGX_AUTOCERT_JSON_ARRAY) {
+        return NGX_OK;
+    }
+
+    for (sub = array->child; sub; sub = sub->next) {
+
+        if (text->len > NGX_AUTOCERT_PROBLEM_TEXT) {
+            break;
+        }
+
+        if (ngx_autocert_json_get_string(
+                ngx_autocert_json_get(sub, "identifier"), "value", &value)
+            == NGX_OK
+            && (value.len != name->len
+                || ngx_strncasecmp(value.data, name->data, name->len) != 0))
+        {
+            continue;
+        }
+
+        if (ngx_autocert_problem_type(pool, sub, &type) != NGX_OK
+            || ngx_autocert_problem_sentence(pool, sub, &type, &sentence)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (sentence.len
+            && ngx_autocert_problem_append(pool, text, " (", &sentence, ")")
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_problem_append(ngx_pool_t *pool, ngx_str_t *text, char *before,
+    ngx_str_t *more, char *after)
+{
+    u_char  *p, *start;
+    size_t   len;
+
+    len = ngx_min(more->len, NGX_AUTOCERT_PROBLEM_TEXT);
+
+    start = ngx_pnalloc(pool, text->len + ngx_strlen(before) + len
+                              + ngx_strlen(after));
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = start;
+
+    if (text->len) {
+        p = ngx_cpymem(p, text->data, text->len);
+    }
+
+    p = ngx_cpymem(p, before, ngx_strlen(before));
+
+    if (len) {
+        p = ngx_cpymem(p, more->data, len);
+    }
+
+    p = ngx_cpymem(p, after, ngx_strlen(after));
+
+    text->data = start;
+    text->len = p - start;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_problem_response(ngx_pool_t *pool,
+    ngx_autocert_response_t *response, ngx_str_t *name, time_t now,
+    ngx_autocert_problem_t *problem)
+{
+    char                 *err;
+    ngx_autocert_json_t  *json;
+
+    json = ngx_autocert_json_parse(response->pool, &response->body, &err);
+
+    if (ngx_autocert_problem_parse(pool, json, name, problem) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (problem->text.len == 0
+        && ngx_autocert_problem_body(pool, response, problem) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_autocert_problem_link(pool, response, "help", problem) != NGX_OK
+        || ngx_autocert_problem_link(pool, response, "terms-of-service",
+                                     problem)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    problem->status = response->status;
+
+    if (ngx_autocert_time_retry(&response->retry_after, now,
+                                &problem->retry_at)
+        != NGX_OK)
+    {
+        problem->retry_at = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+/* no problem document: a proxy's page, or a server that is no CA */
+
+static ngx_int_t
+ngx_autocert_problem_body(ngx_pool_t *pool, ngx_autocert_response_t *response,
+    ngx_autocert_problem_t *problem)
+{
+    ngx_str_t  body;
+
+    if (response->body.len == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_autocert_fail_text(pool, &response->body,
+                               NGX_AUTOCERT_PROBLEM_BODY, &body)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_problem_append(pool, &problem->text, "\"", &body,
+                                       "\"");
+}
+
+
+static ngx_int_t
+ngx_autocert_problem_link(ngx_pool_t *pool, ngx_autocert_response_t *response,
+    const char *rel, ngx_autocert_problem_t *problem)
+{
+    ngx_str_t  target, text;
+
+    if (ngx_autocert_message_link(response, rel, 0, &target) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (ngx_autocert_fail_text(pool, &target, NGX_AUTOCERT_PROBLEM_BODY,
+                               &text)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_problem_append(pool, &problem->text,
+                                       problem->text.len ? " " : "", &text,
+                                       "");
+}
+
+
+ngx_uint_t
+ngx_autocert_problem_is(ngx_autocert_problem_t *problem, const char *type)
+{
+    return problem->type.len == ngx_strlen(type)
+           && ngx_strncmp(problem->type.data, type, problem->type.len) == 0;
+}
+
+
+ngx_int_t
+ngx_autocert_problem_fail(ngx_pool_t *pool, ngx_autocert_problem_t *problem,
+    ngx_autocert_fail_t *fail)
+{
+    char                               *why;
+    ngx_uint_t                          kind;
+    const ngx_autocert_problem_type_t  *type;
+
+    kind = (problem->status >= 500) ? NGX_AUTOCERT_FAIL_NETWORK
+                                    : NGX_AUTOCERT_FAIL_REFUSED;
+    why = (problem->status >= 500) ? "the CA is out of order"
+                                   : "the CA refuses";
+
+    for (type = ngx_autocert_problem_types; type->type; type++) {
+        if (ngx_autocert_problem_is(problem, type->type)) {
+            kind = type->kind;
+            why = type->why;
+            break;
+        }
+    }
+
+    if (problem->status == 429 || problem->status == 503) {
+        why = (kind == NGX_AUTOCERT_FAIL_LIMITED) ? why
+                                                  : "the CA says: later";
+        kind = NGX_AUTOCERT_FAIL_LIMITED;
+    }
+
+    if (kind == NGX_AUTOCERT_FAIL_NETWORK && problem->retry_at) {
+        kind = NGX_AUTOCERT_FAIL_LIMITED;
+    }
+
+    if (problem->status) {
+        (void) ngx_autocert_fail(fail, pool, kind, "%s (status %ui)", why,
+                                 problem->status);
+
+    } else {
+        (void) ngx_autocert_fail(fail, pool, kind, "%s", why);
+    }
+
+    fail->detail = problem->text;
+    fail->retry_at = problem->retry_at;
+
+    return NGX_ERROR;
+}

@@ -1,0 +1,98 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../base/ngx_autocert_fail.h"
+#include "../base/ngx_autocert_json.h"
+
+
+#define NGX_AUTOCERT_FAIL_WHY  512
+
+
+ngx_int_t
+ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
+    ngx_uint_t kind, const char *fmt, ...)
+{
+    u_char   *p, *last;
+    size_t    len;
+    va_list   args;
+    u_char    buf[NGX_AUTOCERT_FAIL_WHY];
+
+    /* an argument may be part of the record that is overwritten */
+
+    va_start(args, fmt);
+    last = ngx_vslprintf(buf, buf + NGX_AUTOCERT_FAIL_WHY, fmt, args);
+    va_end(args);
+
+    len = last - buf;
+
+    fail->kind = kind;
+    ngx_str_null(&fail->detail);
+    fail->retry_at = 0;
+
+    p = ngx_pnalloc(pool, len + 1);
+
+    if (p == NULL) {
+        ngx_str_set(&fail->why, "out of memory");
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, buf, len);
+
+    fail->why.data = p;
+    fail->why.len = len;
+
+    return NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text, size_t max,
+    ngx_str_t *out)
+{
+    u_char  *p, *last, *dst, *start, *end;
+    size_t   len, size;
+
+    size = ngx_min(text->len, max);
+
+    start = ngx_pnalloc(pool, size + 1);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = text->data;
+    last = text->len ? p + text->len : p;
+    dst = start;
+    end = start + size;
+
+    while (p < last && dst < end) {
+
+        len = ngx_autocert_json_utf8(p, last);
+
+        if (len == 0) {
+            *dst++ = '?';
+            p++;
+            continue;
+        }
+
+        /* C0, DEL and C1, which is 0xc2 0x80 to 0xc2 0x9f */
+
+        if (p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0)) {
+            *dst++ = '?';
+            p += len;
+            continue;
+        }
+
+        if ((size_t) (end - dst) < len) {
+            break;
+        }
+
+        dst = ngx_cpymem(dst, p, len);
+        p += len;
+    }
+
+    out->data = start;
+    out->len = dst - start;
+
+    return NGX_OK;
+}

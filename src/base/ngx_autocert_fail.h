@@ -1,0 +1,51 @@
+
+/*
+ * What went wrong, as a record: written where it happens, read by the log,
+ * the status page and the backoff.  Deep code fills it and never logs.
+ */
+
+
+#ifndef _NGX_AUTOCERT_FAIL_H_INCLUDED_
+#define _NGX_AUTOCERT_FAIL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_AUTOCERT_FAIL_NETWORK        1  /* resolve, connect, TLS, cut */
+#define NGX_AUTOCERT_FAIL_REFUSED        2  /* the CA says no */
+#define NGX_AUTOCERT_FAIL_LIMITED        3  /* the CA says later */
+#define NGX_AUTOCERT_FAIL_CONFIGURATION  4  /* a person has to act */
+#define NGX_AUTOCERT_FAIL_INTERNAL       5  /* memory, disk, a bug */
+
+
+typedef struct {
+    ngx_uint_t  kind;
+    ngx_str_t   why;        /* a sentence of ours */
+    ngx_str_t   detail;     /* the other side's own words, made printable */
+    time_t      retry_at;   /* not before this instant; 0 if nobody said */
+} ngx_autocert_fail_t;
+
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * Sets kind and why (ngx_sprintf format, cut at 512 bytes, allocated from
+ * pool), clears the rest.  Always returns NGX_ERROR, so that a caller may
+ * "return ngx_autocert_fail(...)".
+ */
+ngx_int_t ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
+    ngx_uint_t kind, const char *fmt, ...);
+
+/*
+ * A copy of foreign text that is safe in a log line: at most max bytes,
+ * control characters and bytes that are not UTF-8 replaced by '?'.
+ */
+ngx_int_t ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text,
+    size_t max, ngx_str_t *out);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_FAIL_H_INCLUDED_ */

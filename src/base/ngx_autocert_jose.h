@@ -1,0 +1,58 @@
+
+/* JWK and its thumbprint (RFC 7517, 7638) and flattened JWS (RFC 7515). */
+
+
+#ifndef _NGX_AUTOCERT_JOSE_H_INCLUDED_
+#define _NGX_AUTOCERT_JOSE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <openssl/evp.h>
+
+
+/*
+ * Signs message with the account key: SHA-256 and P-256 for ES256.  The
+ * signature is r and s, 32 bytes each (RFC 7518, 3.4).
+ */
+typedef ngx_int_t (*ngx_autocert_jose_sign_pt)(void *data, ngx_str_t *message,
+    u_char signature[64]);
+
+
+/* The public half of an account key, and the way to its private half. */
+
+typedef struct {
+    ngx_str_t                  jwk;
+    ngx_str_t                  thumbprint;  /* base64url */
+    ngx_autocert_jose_sign_pt  sign;
+    void                      *data;
+} ngx_autocert_jose_key_t;
+
+
+#pragma GCC visibility push(hidden)
+
+/* Fills jwk and thumbprint from a P-256 key (public half is enough). */
+ngx_int_t ngx_autocert_jose_public(ngx_pool_t *pool, EVP_PKEY *pkey,
+    ngx_autocert_jose_key_t *key);
+
+/* A sign function whose data is a P-256 EVP_PKEY. */
+ngx_int_t ngx_autocert_jose_sign(void *data, ngx_str_t *message,
+    u_char signature[64]);
+
+/*
+ * The flattened JWS of RFC 8555, 6.2, as JSON text.  kid NULL: the header
+ * carries jwk instead.  payload NULL: POST-as-GET.
+ */
+ngx_int_t ngx_autocert_jose_jws(ngx_pool_t *pool, ngx_autocert_jose_key_t *key,
+    ngx_str_t *kid, ngx_str_t *nonce, ngx_str_t *url, ngx_str_t *payload,
+    ngx_str_t *jws);
+
+/* token "." thumbprint (RFC 8555, 8.1) */
+ngx_int_t ngx_autocert_jose_key_authorization(ngx_pool_t *pool,
+    ngx_autocert_jose_key_t *key, ngx_str_t *token, ngx_str_t *out);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_JOSE_H_INCLUDED_ */

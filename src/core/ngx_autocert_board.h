@@ -1,0 +1,77 @@
+
+/*
+ * Shared memory that only the helper writes and that workers read without a
+ * lock.  The helper never reads it back: a worker that is taken over could
+ * have written there.
+ */
+
+
+#ifndef _NGX_AUTOCERT_BOARD_H_INCLUDED_
+#define _NGX_AUTOCERT_BOARD_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_AUTOCERT_BOARD_CHALLENGES  16
+
+
+/* Of a name, in a mapping of its cycle. */
+
+typedef struct {
+    ngx_atomic_t              generation;   /* of its pair; 0: no helper yet */
+} ngx_autocert_record_t;
+
+
+/* A pending challenge; readers go by the sequence count. */
+
+typedef struct {
+    ngx_atomic_t              sequence;     /* odd while it is written */
+    u_short                   host_len;     /* 0: free */
+    u_short                   token_len;
+    u_short                   value_len;
+    u_char                    host[254];
+    u_char                    token[128];
+    u_char                    value[256];
+} ngx_autocert_pending_t;
+
+
+typedef struct {
+    ngx_autocert_record_t    *records;
+    ngx_uint_t                n;
+    ngx_shm_zone_t           *zone;
+} ngx_autocert_board_t;
+
+
+#pragma GCC visibility push(hidden)
+
+/* In the master: records for n names, and the zone of the challenges. */
+ngx_int_t ngx_autocert_board_create(ngx_conf_t *cf,
+    ngx_autocert_board_t *board, ngx_uint_t n);
+
+/* In a worker: the records can't be written by mistake. */
+void ngx_autocert_board_protect(ngx_autocert_board_t *board);
+
+void ngx_autocert_board_set(ngx_autocert_board_t *board, ngx_uint_t index,
+    uint64_t generation);
+
+/* True if a pair of this generation is still the one to serve. */
+ngx_uint_t ngx_autocert_board_current(ngx_autocert_board_t *board,
+    ngx_uint_t index, uint64_t generation);
+
+/*
+ * Writes place i; NULL host frees it.  The strings are cut to nothing if
+ * they do not fit: NGX_ERROR.
+ */
+ngx_int_t ngx_autocert_board_publish(ngx_autocert_board_t *board,
+    ngx_uint_t i, ngx_str_t *host, ngx_str_t *token, ngx_str_t *value);
+
+/* NGX_OK and a copy in buf (256 bytes), or NGX_DECLINED. */
+ngx_int_t ngx_autocert_board_find(ngx_autocert_board_t *board,
+    ngx_str_t *host, ngx_str_t *token, ngx_str_t *value, u_char *buf);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_BOARD_H_INCLUDED_ */

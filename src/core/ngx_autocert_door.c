@@ -1,0 +1,264 @@
+
+#include "ngx_autocert_door.h"
+
+
+/* More than one descriptor is refused, but has to be received to be closed */
+#define NGX_AUTOCERT_DOOR_FDS  8
+
+
+static void ngx_autocert_door_cleanup(void *data);
+static ngx_uint_t ngx_autocert_door_control(struct msghdr *msg, int *fd,
+    uint32_t *pid);
+static ngx_uint_t ngx_autocert_door_channel(int fd);
+
+
+ngx_int_t
+ngx_autocert_door_create(ngx_cycle_t *cycle, int door[2])
+{
+    int                  on;
+    ngx_pool_cleanup_t  *cln;
+
+    door[0] = -1;
+    door[1] = -1;
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0,
+                   door)
+        == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                      "autocert: socketpair() failed");
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_autocert_door_cleanup;
+    cln->data = door;
+
+    /* the kernel says who knocks */
+
+    on = 1;
+
+    if (setsockopt(door[NGX_AUTOCERT_DOOR_HELPER], SOL_SOCKET, SO_PASSCRED,
+                   &on, sizeof(int))
+        == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                      "autocert: setsockopt(SO_PASSCRED) failed");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_autocert_door_close(int door[2], ngx_uint_t end)
+{
+    if (door[end] != -1) {
+        (void) close(door[end]);
+        door[end] = -1;
+    }
+}
+
+
+int
+ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
+    ngx_log_t *log)
+{
+    int              channel[2];
+    u_char           frame[NGX_AUTOCERT_PROTOCOL_HELLO];
+    ssize_t          n;
+    struct iovec     iov;
+    struct msghdr    msg;
+    struct cmsghdr  *cmsg;
+
+    union {
+        struct cmsghdr  align;
+        u_char          space[CMSG_SPACE(sizeof(int))];
+    } control;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, channel) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "autocert: socketpair() failed");
+        return -1;
+    }
+
+    iov.iov_base = frame;
+    iov.iov_len = ngx_autocert_protocol_hello_put(hello, frame,
+                                                  sizeof(frame));
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+    ngx_memzero(&control, sizeof(control));
+
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = &control;
+    msg.msg_controllen = sizeof(control);
+
+    cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    ngx_memcpy(CMSG_DATA(cmsg), &channel[1], sizeof(int));
+
+    do {
+        n = sendmsg(door[NGX_AUTOCERT_DOOR_WORKER], &msg, MSG_NOSIGNAL);
+    } while (n == -1 && ngx_errno == NGX_EINTR);
+
+    /* only this end: the keeper's thread waits on the other one */
+
+    if (n == -1 || ngx_nonblocking(channel[0]) == -1) {
+        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                      "autocert: the helper could not be reached");
+        (void) close(channel[0]);
+        channel[0] = -1;
+    }
+
+    (void) close(channel[1]);
+
+    return channel[0];
+}
+
+
+ngx_int_t
+ngx_autocert_door_answer(int door[2], ngx_autocert_hello_t *hello, int *fd)
+{
+    u_char         frame[NGX_AUTOCERT_PROTOCOL_HELLO + 1];
+    ssize_t        n;
+    uint32_t       pid;
+    ngx_uint_t     sane;
+    struct iovec   iov;
+    struct msghdr  msg;
+
+    union {
+        struct cmsghdr  align;
+        u_char          space[CMSG_SPACE(sizeof(struct ucred))
+                              + CMSG_SPACE(NGX_AUTOCERT_DOOR_FDS
+                                           * sizeof(int))];
+    } control;
+
+    iov.iov_base = frame;
+    iov.iov_len = sizeof(frame);
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = &control;
+    msg.msg_controllen = sizeof(control);
+
+    do {
+        n = recvmsg(door[NGX_AUTOCERT_DOOR_HELPER], &msg, MSG_CMSG_CLOEXEC);
+    } while (n == -1 && ngx_errno == NGX_EINTR);
+
+    if (n == -1) {
+        return NGX_AGAIN;
+    }
+
+    if (n == 0) {
+        return NGX_DONE;
+    }
+
+    sane = ngx_autocert_door_control(&msg, fd, &pid);
+
+    if (sane
+        && (msg.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) == 0
+        && ngx_autocert_protocol_hello_get(hello, frame, n) == NGX_OK
+        && hello->pid == pid
+        && ngx_autocert_door_channel(*fd))
+    {
+        return NGX_OK;
+    }
+
+    hello->pid = pid;
+
+    if (*fd != -1) {
+        (void) close(*fd);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* True if there is exactly one descriptor; all others are closed. */
+
+static ngx_uint_t
+ngx_autocert_door_control(struct msghdr *msg, int *fd, uint32_t *pid)
+{
+    int              one;
+    size_t           i, n;
+    ngx_uint_t       count;
+    struct ucred     cred;
+    struct cmsghdr  *cmsg;
+
+    *fd = -1;
+    *pid = 0;
+    count = 0;
+
+    for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+
+        if (cmsg->cmsg_level != SOL_SOCKET) {
+            continue;
+        }
+
+        if (cmsg->cmsg_type == SCM_CREDENTIALS) {
+            ngx_memcpy(&cred, CMSG_DATA(cmsg), sizeof(struct ucred));
+            *pid = cred.pid;
+        }
+
+        if (cmsg->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+
+        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        for (i = 0; i < n; i++) {
+            ngx_memcpy(&one, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+
+            if (count++ == 0) {
+                *fd = one;
+
+            } else {
+                (void) close(one);
+            }
+        }
+    }
+
+    return count == 1;
+}
+
+
+static ngx_uint_t
+ngx_autocert_door_channel(int fd)
+{
+    int        type, domain;
+    socklen_t  len;
+
+    len = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1) {
+        return 0;
+    }
+
+    len = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == -1) {
+        return 0;
+    }
+
+    return type == SOCK_SEQPACKET && domain == AF_UNIX;
+}
+
+
+static void
+ngx_autocert_door_cleanup(void *data)
+{
+    int  *door = data;
+
+    ngx_autocert_door_close(door, 0);
+    ngx_autocert_door_close(door, 1);
+}

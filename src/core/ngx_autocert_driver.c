@@ -1,0 +1,559 @@
+
+#include "ngx_autocert_driver.h"
+#include "ngx_autocert_client.h"
+#include "ngx_autocert_solver.h"
+#include "ngx_autocert_sweep.h"
+#include "../acme/ngx_autocert_flow.h"
+
+#include <openssl/obj_mac.h>
+
+
+typedef struct {
+    ngx_autocert_helper_t         *helper;
+    ngx_autocert_client_t         *client;
+    ngx_autocert_driver_done_pt    done;
+    ngx_event_t                    timer;
+    ngx_log_t                      log;
+
+    ngx_autocert_issuer_t          issuer;      /* pool NULL: not read yet */
+    EVP_PKEY                      *account;
+
+    /* the certificate under way; pool NULL: none */
+    ngx_pool_t                    *pool;
+    ngx_uint_t                     index;
+    ngx_autocert_name_t           *name;
+    ngx_autocert_state_t           state;
+    ngx_autocert_order_t           order;
+    ngx_autocert_flow_t            flow;
+    EVP_PKEY                      *key;
+    char                          *step;        /* logged last */
+} ngx_autocert_driver_t;
+
+
+static ngx_int_t ngx_autocert_driver_account(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_run(ngx_autocert_driver_t *d);
+static void ngx_autocert_driver_step(ngx_autocert_driver_t *d);
+static void ngx_autocert_driver_wait(ngx_autocert_driver_t *d, time_t until);
+static void ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action);
+static void ngx_autocert_driver_save(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action);
+static void ngx_autocert_driver_key(ngx_autocert_driver_t *d);
+static ngx_int_t ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_install(ngx_autocert_driver_t *d);
+static ngx_int_t ngx_autocert_driver_check(ngx_autocert_driver_t *d,
+    ngx_autocert_chain_t **chain, ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_end(ngx_autocert_driver_t *d,
+    ngx_autocert_chain_t *chain, ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_free(ngx_autocert_driver_t *d);
+static void ngx_autocert_driver_response(void *data,
+    ngx_autocert_response_t *response, ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_timer_handler(ngx_event_t *ev);
+static u_char *ngx_autocert_driver_log_handler(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+static ngx_autocert_driver_t  ngx_autocert_driver;
+
+
+ngx_int_t
+ngx_autocert_driver_init(ngx_autocert_helper_t *helper,
+    ngx_autocert_driver_done_pt done)
+{
+    ngx_autocert_driver_t  *d = &ngx_autocert_driver;
+
+    d->helper = helper;
+    d->done = done;
+    d->client = ngx_autocert_client_create(helper);
+
+    if (d->client == NULL) {
+        return NGX_ERROR;
+    }
+
+    d->log = *helper->log;
+    d->log.handler = ngx_autocert_driver_log_handler;
+    d->log.data = d;
+
+    ngx_autocert_timer(&d->timer, helper->log,
+                       ngx_autocert_driver_timer_handler);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_autocert_driver_start(ngx_uint_t index)
+{
+    ngx_pool_t             *pool;
+    ngx_autocert_fail_t     fail;
+    ngx_autocert_driver_t  *d = &ngx_autocert_driver;
+
+    pool = ngx_create_pool(8192, d->helper->log);
+    if (pool == NULL) {
+        ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+        fail.kind = NGX_AUTOCERT_FAIL_INTERNAL;
+        ngx_str_set(&fail.why, "no memory");
+        d->done(index, NULL, &fail, d->helper->log);
+        return;
+    }
+
+    d->pool = pool;
+    d->index = index;
+    d->name = d->helper->acf->names.elts;
+    d->name += index;
+    d->step = NULL;
+    d->log.action = NULL;
+    d->key = NULL;
+
+    if (ngx_autocert_driver_account(d, &fail) != NGX_OK) {
+        ngx_autocert_driver_end(d, NULL, &fail);
+        return;
+    }
+
+    /* a damaged state is one that knows of no order */
+
+    (void) ngx_autocert_store_state_get(&d->helper->store, pool,
+                                        &d->name->name, &d->state, &fail);
+
+    ngx_memzero(&d->order, sizeof(ngx_autocert_order_t));
+
+    d->order.name = d->name->name;
+    ngx_str_set(&d->order.challenge, "http-01");
+
+    if (d->state.ca.len == d->helper->acf->ca.len
+        && ngx_strncmp(d->state.ca.data, d->helper->acf->ca.data,
+                       d->state.ca.len)
+           == 0)
+    {
+        d->order.url = d->state.order;
+    }
+
+    if (d->order.url.len == 0) {
+        ngx_autocert_solver_unpublish(d->helper);
+        ngx_autocert_store_next_drop(&d->helper->store, &d->name->name);
+    }
+
+    ngx_autocert_flow_init(&d->flow, pool, &d->issuer, &d->order);
+
+    ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
+                  "autocert: %s the order for \"%V\" by http-01, CA: %V",
+                  d->order.url.len ? "going on with" : "beginning",
+                  &d->name->name, &d->helper->acf->ca);
+
+    ngx_autocert_driver_run(d);
+}
+
+
+void
+ngx_autocert_driver_leave(void)
+{
+    ngx_autocert_driver_t  *d = &ngx_autocert_driver;
+
+    if (d->pool == NULL) {
+        return;
+    }
+
+    ngx_autocert_client_cancel(d->client);
+    ngx_autocert_driver_free(d);
+}
+
+
+/* The account's key is made at the first need, and read once. */
+
+static ngx_int_t
+ngx_autocert_driver_account(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_int_t               rc;
+    ngx_str_t               kid;
+    ngx_array_t             contacts;
+    ngx_pool_t             *pool;
+    ngx_autocert_issuer_t  *issuer;
+
+    issuer = &d->issuer;
+
+    if (issuer->pool) {
+        return NGX_OK;
+    }
+
+    pool = d->helper->cycle->pool;
+    ngx_str_null(&kid);
+
+    if (ngx_array_init(&contacts, d->pool, 4, sizeof(ngx_str_t)) != NGX_OK) {
+        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "no memory");
+    }
+
+    rc = ngx_autocert_store_account_get(&d->helper->store, pool,
+                                        &d->helper->acf->ca, &d->account,
+                                        &kid, &contacts, fail);
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        d->account = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+
+        if (d->account == NULL
+            || ngx_autocert_store_account_put(&d->helper->store, d->pool,
+                                              &d->helper->acf->ca, d->account,
+                                              &kid,
+                                              &d->helper->acf->contacts, fail)
+               != NGX_OK)
+        {
+            EVP_PKEY_free(d->account);
+            d->account = NULL;
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_autocert_jose_public(pool, d->account, &issuer->key) != NGX_OK) {
+        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "the account's key is not one of P-256");
+    }
+
+    issuer->key.sign = ngx_autocert_jose_sign;
+    issuer->key.data = d->account;
+    issuer->directory = d->helper->acf->ca;
+    issuer->contacts = &d->helper->acf->contacts;
+    issuer->kid = kid;
+    issuer->pool = pool;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_autocert_driver_run(ngx_autocert_driver_t *d)
+{
+    ngx_autocert_action_t  action;
+
+    for ( ;; ) {
+        ngx_autocert_flow_next(&d->flow, ngx_time(), &action);
+
+        switch (action.type) {
+
+        case NGX_AUTOCERT_FLOW_SEND:
+            ngx_autocert_driver_step(d);
+            ngx_autocert_client_send(d->client, d->pool, &action.request,
+                                     ngx_autocert_driver_response, d);
+            return;
+
+        case NGX_AUTOCERT_FLOW_WAIT:
+            ngx_autocert_driver_wait(d, action.until);
+            return;
+
+        case NGX_AUTOCERT_FLOW_SOLVE:
+            ngx_autocert_driver_solve(d, &action);
+            break;
+
+        case NGX_AUTOCERT_FLOW_KEY:
+            ngx_autocert_driver_key(d);
+            break;
+
+        case NGX_AUTOCERT_FLOW_SAVE:
+            ngx_autocert_driver_save(d, &action);
+            break;
+
+        case NGX_AUTOCERT_FLOW_DONE:
+            ngx_autocert_driver_install(d);
+            return;
+
+        default: /* NGX_AUTOCERT_FLOW_FAILED */
+            ngx_autocert_driver_end(d, NULL, &d->flow.fail);
+            return;
+        }
+    }
+}
+
+
+/* One line for each step, however often it is repeated. */
+
+static void
+ngx_autocert_driver_step(ngx_autocert_driver_t *d)
+{
+    char  *step;
+
+    step = ngx_autocert_flow_name(&d->flow);
+
+    if (step == d->step) {
+        return;
+    }
+
+    d->step = step;
+    d->log.action = step;
+
+    ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
+                  "autocert: %s, name: %V", step, &d->name->name);
+}
+
+
+static void
+ngx_autocert_driver_wait(ngx_autocert_driver_t *d, time_t until)
+{
+    time_t  delay;
+
+    delay = until - ngx_time();
+    delay = ngx_max(delay, 0);
+    delay = ngx_min(delay, 24 * 60 * 60);
+
+    ngx_add_timer(&d->timer, (ngx_msec_t) delay * 1000 + 1);
+}
+
+
+static void
+ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action)
+{
+    ngx_autocert_fail_t  fail;
+
+    if (!action->publish) {
+        ngx_autocert_solver_unpublish(d->helper);
+        return;
+    }
+
+    if (ngx_autocert_solver_publish(d->helper, &d->name->name, &action->token,
+                                    &action->key_authorization)
+        != NGX_OK)
+    {
+        (void) ngx_autocert_fail(&fail, d->pool, NGX_AUTOCERT_FAIL_REFUSED,
+                                 "the token of the challenge is too long");
+        ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
+    }
+}
+
+
+static void
+ngx_autocert_driver_save(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action)
+{
+    ngx_int_t            rc;
+    ngx_autocert_fail_t  fail;
+
+    rc = NGX_OK;
+
+    if (action->account) {
+        rc = ngx_autocert_store_account_put(&d->helper->store, d->pool,
+                                            &d->helper->acf->ca, d->account,
+                                            &d->issuer.kid,
+                                            &d->helper->acf->contacts, &fail);
+    }
+
+    if (rc == NGX_OK && action->order) {
+        d->state.ca = d->helper->acf->ca;
+        d->state.order = d->order.url;
+
+        rc = ngx_autocert_store_state_put(&d->helper->store, d->pool,
+                                          &d->name->name, &d->state, &fail);
+    }
+
+    if (rc != NGX_OK) {
+        ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
+    }
+}
+
+
+/* The key is on disk before the CA is asked to certify it. */
+
+static void
+ngx_autocert_driver_key(ngx_autocert_driver_t *d)
+{
+    ngx_str_t            csr;
+    ngx_autocert_fail_t  fail;
+
+    if (ngx_autocert_driver_new_key(d, &fail) != NGX_OK) {
+        ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
+        return;
+    }
+
+    if (ngx_autocert_x509_csr(d->pool, d->key, &d->name->name, &csr)
+        != NGX_OK)
+    {
+        (void) ngx_autocert_fail(&fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "the CSR could not be made");
+        ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
+        return;
+    }
+
+    ngx_autocert_flow_key(&d->flow, &csr);
+}
+
+
+static ngx_int_t
+ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail)
+{
+    EVP_PKEY_free(d->key);
+    d->key = NULL;
+
+    /* of an order that is gone on with */
+
+    if (ngx_autocert_store_next_get(&d->helper->store, d->pool,
+                                    &d->name->name, &d->key, fail)
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    d->key = ngx_autocert_x509_key_create(d->name->curve);
+
+    if (d->key == NULL) {
+        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "the key could not be made");
+    }
+
+    return ngx_autocert_store_next_put(&d->helper->store, d->pool,
+                                       &d->name->name, d->key, fail);
+}
+
+
+static void
+ngx_autocert_driver_install(ngx_autocert_driver_t *d)
+{
+    ngx_autocert_fail_t    fail, ignored;
+    ngx_autocert_pair_t    pair;
+    ngx_autocert_chain_t  *chain, facts;
+
+    if (ngx_autocert_driver_check(d, &chain, &fail) != NGX_OK) {
+
+        /* nothing more can come of this order */
+
+        ngx_str_null(&d->state.order);
+        (void) ngx_autocert_store_state_put(&d->helper->store, d->pool,
+                                            &d->name->name, &d->state,
+                                            &ignored);
+        ngx_autocert_store_next_drop(&d->helper->store, &d->name->name);
+        ngx_autocert_driver_end(d, NULL, &fail);
+        return;
+    }
+
+    if (ngx_autocert_store_commit(&d->helper->store, d->pool, &d->name->name,
+                                  &d->order.chain, &fail)
+        != NGX_OK)
+    {
+        ngx_autocert_x509_chain_free(chain);
+        ngx_autocert_driver_end(d, NULL, &fail);
+        return;
+    }
+
+    ngx_autocert_sweep_known(d->index);
+
+    facts = *chain;
+    facts.certs = NULL;
+
+    pair.chain = chain;
+    pair.key = d->key;
+    d->key = NULL;
+
+    if (ngx_autocert_helper_install(d->helper, d->index, &pair) != NGX_OK) {
+        (void) ngx_autocert_fail(&fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "no memory to serve the new certificate");
+        ngx_autocert_driver_end(d, NULL, &fail);
+        return;
+    }
+
+    ngx_autocert_driver_end(d, &facts, NULL);
+}
+
+
+/* What the CA gave is a chain for this key and this name, or is not used. */
+
+static ngx_int_t
+ngx_autocert_driver_check(ngx_autocert_driver_t *d,
+    ngx_autocert_chain_t **chain, ngx_autocert_fail_t *fail)
+{
+    char  *err;
+
+    *chain = ngx_autocert_x509_chain_parse(&d->order.chain, &err);
+
+    if (*chain
+        && ngx_autocert_x509_chain_check(*chain, d->key, &d->name->name,
+                                         ngx_time(), &err)
+           == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    ngx_autocert_x509_chain_free(*chain);
+
+    return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_REFUSED,
+                             "the CA gave a certificate that can't be used: "
+                             "%s", err);
+}
+
+
+static void
+ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_uint_t   index;
+    ngx_pool_t  *pool;
+
+    index = d->index;
+    pool = d->pool;
+
+    /* fail may live in the pool */
+
+    d->pool = NULL;
+    d->done(index, chain, fail, &d->log);
+
+    d->pool = pool;
+    ngx_autocert_driver_free(d);
+}
+
+
+static void
+ngx_autocert_driver_free(ngx_autocert_driver_t *d)
+{
+    if (d->timer.timer_set) {
+        ngx_del_timer(&d->timer);
+    }
+
+    EVP_PKEY_free(d->key);
+    d->key = NULL;
+
+    ngx_destroy_pool(d->pool);
+    d->pool = NULL;
+}
+
+
+static void
+ngx_autocert_driver_response(void *data, ngx_autocert_response_t *response,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_driver_t  *d = data;
+
+    if (response) {
+        ngx_autocert_flow_took(&d->flow, ngx_time(), response);
+
+    } else {
+        ngx_autocert_flow_lost(&d->flow, ngx_time(), fail);
+    }
+
+    ngx_autocert_driver_run(d);
+}
+
+
+static void
+ngx_autocert_driver_timer_handler(ngx_event_t *ev)
+{
+    (void) ev;
+
+    ngx_autocert_driver_run(&ngx_autocert_driver);
+}
+
+
+static u_char *
+ngx_autocert_driver_log_handler(ngx_log_t *log, u_char *buf, size_t len)
+{
+    ngx_autocert_driver_t  *d = log->data;
+
+    if (log->action == NULL) {
+        return buf;
+    }
+
+    return ngx_snprintf(buf, len, " while %s, name: %V, CA: %V", log->action,
+                        &d->name->name, &d->helper->acf->ca);
+}

@@ -1,0 +1,661 @@
+
+#include "ngx_autocert_helper.h"
+#include "ngx_autocert_door.h"
+#include "ngx_autocert_schedule.h"
+
+#include <ngx_channel.h>
+
+#include <openssl/rand.h>
+
+#include <sys/prctl.h>
+
+
+#define NGX_AUTOCERT_HELPER_CONNECTIONS  64
+
+#define NGX_AUTOCERT_HELPER_PARENT       1000   /* ms */
+#define NGX_AUTOCERT_HELPER_GRACE        500    /* ms */
+
+#define NGX_AUTOCERT_HELPER_LOOP         60     /* s */
+#define NGX_AUTOCERT_HELPER_PAUSE        500    /* ms, doubled up to */
+#define NGX_AUTOCERT_HELPER_PAUSE_MAX    30000
+
+
+typedef struct {
+    ngx_autocert_helper_t    helper;
+
+    ngx_event_t              parent;
+    ngx_event_t              grace;
+    ngx_event_t              open;
+    ngx_msec_t               closed;    /* the door opens that late, ms */
+
+    unsigned                 told:1;    /* to leave, by the master */
+    unsigned                 draining:1;
+    unsigned                 waited:1;  /* the grace is over */
+} ngx_autocert_process_t;
+
+
+static void ngx_autocert_helper_init(ngx_cycle_t *cycle,
+    ngx_autocert_conf_t *acf);
+static void ngx_autocert_helper_jail(ngx_cycle_t *cycle);
+static void ngx_autocert_helper_channel(ngx_cycle_t *cycle);
+static void ngx_autocert_helper_loop(ngx_autocert_starts_t *starts);
+static void ngx_autocert_helper_keys(ngx_cycle_t *cycle);
+static void ngx_autocert_helper_serve(void);
+static void ngx_autocert_helper_drain(void);
+static void ngx_autocert_helper_exit(void);
+static void ngx_autocert_helper_fatal(void);
+
+static ngx_int_t ngx_autocert_helper_load(void *data, ngx_uint_t index,
+    ngx_autocert_chain_t **chain, EVP_PKEY **key);
+static void ngx_autocert_helper_open_handler(ngx_event_t *ev);
+static void ngx_autocert_helper_door_handler(ngx_event_t *rev);
+static void ngx_autocert_helper_ended_handler(ngx_event_t *rev);
+static void ngx_autocert_helper_channel_handler(ngx_event_t *rev);
+static void ngx_autocert_helper_parent_handler(ngx_event_t *ev);
+static void ngx_autocert_helper_grace_handler(ngx_event_t *ev);
+
+
+static ngx_autocert_process_t   ngx_autocert_process;
+
+
+void
+ngx_autocert_helper_cycle(ngx_cycle_t *cycle, void *data)
+{
+    ngx_process = NGX_PROCESS_HELPER;
+    ngx_cycle = cycle;
+
+    ngx_autocert_helper_init(cycle, data);
+
+    for ( ;; ) {
+        ngx_process_events_and_timers(cycle);
+
+        if (ngx_terminate) {
+            ngx_autocert_helper_exit();
+        }
+
+        if (ngx_quit) {
+            ngx_quit = 0;
+            ngx_autocert_helper_drain();
+        }
+
+        if (ngx_reopen) {
+            ngx_reopen = 0;
+            ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0, "reopening logs");
+            ngx_reopen_files(cycle, (ngx_uid_t) -1);
+        }
+
+        if (ngx_autocert_process.draining
+            && ngx_autocert_process.waited
+            && ngx_autocert_keeper_channels(
+                   ngx_autocert_process.helper.keeper) == 0)
+        {
+            ngx_autocert_helper_exit();
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_autocert_helper_install(ngx_autocert_helper_t *helper, ngx_uint_t index,
+    ngx_autocert_pair_t *pair)
+{
+    uint64_t  generation;
+
+    generation = ngx_autocert_keeper_install(helper->keeper, index,
+                                             pair->chain, pair->key);
+    if (generation == 0) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_board_set(&helper->acf->core->board, index, generation);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
+{
+    ngx_autocert_fail_t   fail;
+    ngx_autocert_store_t  store;
+
+    if (helper->store.fd != -1) {
+        return NGX_OK;
+    }
+
+    if (ngx_autocert_store_open(&store, helper->cycle->pool,
+                                &helper->acf->path, &fail)
+        == NGX_OK)
+    {
+        /* the keeper's threads look at the descriptor first */
+
+        helper->store.path = store.path;
+        __atomic_store_n(&helper->store.fd, store.fd, __ATOMIC_RELEASE);
+
+        return NGX_OK;
+    }
+
+    if (!helper->told) {
+        helper->told = 1;
+
+        ngx_log_error(NGX_LOG_ERR, helper->log, 0,
+                      "autocert: %V; no certificate is obtained or kept "
+                      "until that is mended, looking again every few seconds",
+                      &fail.why);
+    }
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
+{
+    ngx_autocert_helper_t  *helper;
+
+    helper = &ngx_autocert_process.helper;
+
+    helper->cycle = cycle;
+    helper->log = cycle->log;
+    helper->acf = acf;
+    helper->store.fd = -1;
+    helper->store.lock = -1;
+
+    ngx_autocert_helper_loop(acf->core->starts);
+    ngx_autocert_helper_jail(cycle);
+    ngx_autocert_door_close(acf->core->door, NGX_AUTOCERT_DOOR_WORKER);
+
+    cycle->connection_n = NGX_AUTOCERT_HELPER_CONNECTIONS;
+
+    /* no other module's: they take this for worker 0, and it is root */
+
+    if (ngx_event_core_module.init_process(cycle) != NGX_OK) {
+        ngx_autocert_helper_fatal();
+    }
+
+    ngx_use_accept_mutex = 0;
+
+    ngx_setproctitle("autocert helper");
+
+    ngx_autocert_helper_channel(cycle);
+    ngx_autocert_helper_keys(cycle);
+
+    if (ngx_autocert_schedule_start(helper) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "autocert: no memory for the schedule, certificates "
+                      "are served but not renewed");
+    }
+}
+
+
+static void
+ngx_autocert_helper_jail(ngx_cycle_t *cycle)
+{
+    sigset_t          set;
+    ngx_uint_t        i;
+    struct rlimit     rlmt;
+    ngx_listening_t  *ls;
+
+    (void) prctl(PR_SET_PDEATHSIG, SIGQUIT, 0, 0, 0);
+    (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+
+    rlmt.rlim_cur = 0;
+    rlmt.rlim_max = 0;
+    (void) setrlimit(RLIMIT_CORE, &rlmt);
+
+    /* ngx_close_listening_sockets() would leave those of QUIC bound */
+
+    ls = cycle->listening.elts;
+
+    for (i = 0; i < cycle->listening.nelts; i++) {
+        if (ls[i].fd != (ngx_socket_t) -1) {
+            (void) ngx_close_socket(ls[i].fd);
+            ls[i].fd = (ngx_socket_t) -1;
+        }
+    }
+
+    cycle->listening.nelts = 0;
+
+    if (ngx_set_environment(cycle, NULL) == NULL) {
+        ngx_autocert_helper_fatal();
+    }
+
+    (void) umask(077);
+
+    (void) sigemptyset(&set);
+
+    if (sigprocmask(SIG_SETMASK, &set, NULL) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "sigprocmask() failed");
+    }
+}
+
+
+/* The master's channel; those of its other children are not ours. */
+
+static void
+ngx_autocert_helper_channel(ngx_cycle_t *cycle)
+{
+    ngx_int_t  n;
+
+    for (n = 0; n < ngx_last_process; n++) {
+
+        if (ngx_processes[n].pid != -1 && n != ngx_process_slot) {
+            ngx_autocert_door_close(ngx_processes[n].channel, 0);
+            ngx_autocert_door_close(ngx_processes[n].channel, 1);
+        }
+    }
+
+    if (close(ngx_processes[ngx_process_slot].channel[0]) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "close() channel failed");
+    }
+
+    if (ngx_add_channel_event(cycle, ngx_channel, NGX_READ_EVENT,
+                              ngx_autocert_helper_channel_handler)
+        == NGX_ERROR)
+    {
+        ngx_autocert_helper_fatal();
+    }
+}
+
+
+/*
+ * A helper that dies again and again must not drive the master round: from
+ * the third start in a minute ACME waits, from the sixth the keys do too.
+ */
+
+static void
+ngx_autocert_helper_loop(ngx_autocert_starts_t *starts)
+{
+    ngx_uint_t               i, n;
+    ngx_msec_t               pause;
+    ngx_autocert_process_t  *p = &ngx_autocert_process;
+
+    pause = NGX_AUTOCERT_HELPER_PAUSE;
+    n = 0;
+
+    for (i = 0; i < NGX_AUTOCERT_STARTS; i++) {
+        if (ngx_time() - starts->at[i] < NGX_AUTOCERT_HELPER_LOOP) {
+            n++;
+        }
+    }
+
+    for (i = NGX_AUTOCERT_STARTS - 1; i > 0; i--) {
+        starts->at[i] = starts->at[i - 1];
+    }
+
+    starts->at[0] = ngx_time();
+    starts->total = n ? starts->total + 1 : 0;
+
+    if (n < 3) {
+        return;
+    }
+
+    for (i = 3; i < starts->total; i++) {
+        pause = ngx_min(pause * 2, NGX_AUTOCERT_HELPER_PAUSE_MAX);
+    }
+
+    p->helper.pause = pause;
+
+    if (n >= NGX_AUTOCERT_STARTS) {
+        p->closed = pause;
+    }
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "autocert: the helper was started %ui times within a "
+                  "minute, %s after %M ms", n + 1,
+                  p->closed ? "it serves keys" : "it talks to the CA", pause);
+}
+
+
+static void
+ngx_autocert_helper_keys(ngx_cycle_t *cycle)
+{
+    uint64_t                 generation;
+    ngx_str_t               *names;
+    ngx_uint_t               i, n;
+    ngx_autocert_name_t     *name;
+    ngx_autocert_helper_t   *helper;
+    ngx_autocert_process_t  *p = &ngx_autocert_process;
+
+    helper = &p->helper;
+    name = helper->acf->names.elts;
+    n = helper->acf->names.nelts;
+
+    names = ngx_palloc(cycle->pool, n * sizeof(ngx_str_t));
+
+    if (names == NULL
+        || RAND_bytes((u_char *) &generation, sizeof(uint64_t)) != 1)
+    {
+        ngx_autocert_helper_fatal();
+    }
+
+    for (i = 0; i < n; i++) {
+        names[i] = name[i].name;
+    }
+
+    helper->keeper = ngx_autocert_keeper_create(names, n, generation,
+                                                ngx_autocert_helper_load,
+                                                helper);
+    if (helper->keeper == NULL) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "autocert: the keeper of the keys could not be made");
+        ngx_autocert_helper_fatal();
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_autocert_board_set(&helper->acf->core->board, i, generation);
+    }
+
+    if (ngx_autocert_watch(ngx_autocert_keeper_fd(helper->keeper), cycle->log,
+                           ngx_autocert_helper_ended_handler, p)
+        == NULL)
+    {
+        ngx_autocert_helper_fatal();
+    }
+
+    ngx_autocert_timer(&p->parent, cycle->log,
+                       ngx_autocert_helper_parent_handler);
+    ngx_autocert_timer(&p->grace, cycle->log,
+                       ngx_autocert_helper_grace_handler);
+    ngx_autocert_timer(&p->open, cycle->log,
+                       ngx_autocert_helper_open_handler);
+
+    /* the signal of the parent's death may have been missed */
+
+    ngx_autocert_helper_parent_handler(&p->parent);
+
+    if (p->closed) {
+        ngx_add_timer(&p->open, p->closed);
+        return;
+    }
+
+    ngx_autocert_helper_serve();
+}
+
+
+static void
+ngx_autocert_helper_serve(void)
+{
+    int                     *door;
+    ngx_autocert_process_t  *p = &ngx_autocert_process;
+
+    /* keys may be asked for at once: the store is there before the door */
+
+    (void) ngx_autocert_helper_store(&p->helper);
+
+    door = p->helper.acf->core->door;
+
+    if (ngx_autocert_watch(door[NGX_AUTOCERT_DOOR_HELPER], p->helper.log,
+                           ngx_autocert_helper_door_handler, p)
+        == NULL)
+    {
+        ngx_autocert_helper_fatal();
+    }
+}
+
+
+/*
+ * Told by the master, or the master is gone: no more ACME, but signatures
+ * until the last worker has left.  A bare signal is a restart: the master
+ * respawns us at once.
+ */
+
+static void
+ngx_autocert_helper_drain(void)
+{
+    ngx_autocert_process_t  *p = &ngx_autocert_process;
+
+    if (p->draining) {
+        return;
+    }
+
+    if (!p->told && ngx_getppid() == ngx_parent) {
+        ngx_log_error(NGX_LOG_NOTICE, p->helper.log, 0,
+                      "autocert: signalled to quit while the master lives, "
+                      "exiting to be started anew");
+        ngx_autocert_helper_exit();
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, p->helper.log, 0,
+                  "autocert: signing for %ui workers until they have left",
+                  ngx_autocert_keeper_channels(p->helper.keeper));
+
+    ngx_setproctitle("autocert helper is shutting down");
+
+    ngx_autocert_schedule_stop();
+
+    p->draining = 1;
+
+    /* a worker that was just started may not have knocked yet */
+
+    ngx_add_timer(&p->grace, NGX_AUTOCERT_HELPER_GRACE);
+}
+
+
+/* The pool of the cycle stays: it would unload this very code. */
+
+static void
+ngx_autocert_helper_exit(void)
+{
+    ngx_autocert_schedule_stop();
+    ngx_autocert_keeper_destroy(ngx_autocert_process.helper.keeper);
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "exiting");
+
+    exit(0);
+}
+
+
+/* The master respawns at once: this keeps the pace. */
+
+static void
+ngx_autocert_helper_fatal(void)
+{
+    ngx_msleep(ngx_max(ngx_autocert_process.helper.pause,
+                       NGX_AUTOCERT_HELPER_PAUSE));
+    exit(1);
+}
+
+
+/* Called by the keeper's threads. */
+
+static ngx_int_t
+ngx_autocert_helper_load(void *data, ngx_uint_t index,
+    ngx_autocert_chain_t **chain, EVP_PKEY **key)
+{
+    ngx_autocert_helper_t  *helper = data;
+
+    ngx_log_t               log;
+    ngx_int_t               rc;
+    ngx_pool_t             *pool;
+    ngx_autocert_fail_t     fail;
+    ngx_autocert_name_t    *name;
+    ngx_autocert_pair_t     pair;
+    ngx_autocert_store_t    store;
+
+    /* what is wrong with a pair is said by the schedule, once */
+
+    ngx_memzero(&log, sizeof(ngx_log_t));
+
+    pool = ngx_create_pool(4096, &log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    name = helper->acf->names.elts;
+
+    /* of the lock, if it is held, the main thread alone makes use */
+
+    store.fd = __atomic_load_n(&helper->store.fd, __ATOMIC_ACQUIRE);
+    store.path = helper->store.path;
+    store.lock = -1;
+
+    rc = (store.fd == -1)
+         ? NGX_DECLINED
+         : ngx_autocert_store_load(&store, pool, &name[index].name, &pair,
+                                   &fail);
+
+    if (rc == NGX_OK) {
+        *chain = pair.chain;
+        *key = pair.key;
+    }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+static void
+ngx_autocert_helper_open_handler(ngx_event_t *ev)
+{
+    (void) ev;
+
+    ngx_autocert_helper_serve();
+}
+
+
+static void
+ngx_autocert_helper_door_handler(ngx_event_t *rev)
+{
+    int                      fd;
+    ngx_int_t                rc;
+    ngx_connection_t        *c;
+    ngx_autocert_hello_t     hello;
+    ngx_autocert_process_t  *p;
+
+    c = rev->data;
+    p = c->data;
+
+    for ( ;; ) {
+        rc = ngx_autocert_door_answer(p->helper.acf->core->door, &hello, &fd);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+
+        if (rc == NGX_DONE) {
+            p->helper.acf->core->door[NGX_AUTOCERT_DOOR_HELPER] = -1;
+            ngx_close_connection(c);
+            return;
+        }
+
+        if (rc == NGX_DECLINED) {
+            ngx_log_error(NGX_LOG_ALERT, rev->log, 0,
+                          "autocert: process %uD brought no channel to the "
+                          "door, refused", hello.pid);
+            continue;
+        }
+
+        if (ngx_autocert_keeper_serve(p->helper.keeper, fd, &hello)
+            != NGX_OK)
+        {
+            ngx_log_error(NGX_LOG_ALERT, rev->log, ngx_errno,
+                          "autocert: no channel for worker process %uD",
+                          hello.pid);
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_INFO, rev->log, 0,
+                      "autocert: signing for worker process %uD", hello.pid);
+    }
+}
+
+
+static void
+ngx_autocert_helper_ended_handler(ngx_event_t *rev)
+{
+    ngx_connection_t           *c;
+    ngx_autocert_process_t     *p;
+    ngx_autocert_keeper_end_t   end;
+
+    c = rev->data;
+    p = c->data;
+
+    while (ngx_autocert_keeper_ended(p->helper.keeper, &end) == NGX_OK) {
+
+        if (end.abuse) {
+            ngx_log_error(NGX_LOG_ALERT, rev->log, 0,
+                          "autocert: worker process %uD sent %s, its channel "
+                          "is closed", end.peer.pid, end.abuse);
+        }
+    }
+}
+
+
+static void
+ngx_autocert_helper_channel_handler(ngx_event_t *rev)
+{
+    ngx_int_t          n;
+    ngx_channel_t      ch;
+    ngx_connection_t  *c;
+
+    if (rev->timedout) {
+        rev->timedout = 0;
+        return;
+    }
+
+    c = rev->data;
+
+    for ( ;; ) {
+        n = ngx_read_channel(c->fd, &ch, sizeof(ngx_channel_t), rev->log);
+
+        if (n == NGX_AGAIN) {
+            return;
+        }
+
+        if (n == NGX_ERROR) {
+
+            /* the look for the parent tells whether the master is gone */
+
+            ngx_close_connection(c);
+            return;
+        }
+
+        switch (ch.command) {
+
+        case NGX_CMD_QUIT:
+            ngx_autocert_process.told = 1;
+            ngx_quit = 1;
+            break;
+
+        case NGX_CMD_TERMINATE:
+            ngx_terminate = 1;
+            break;
+
+        case NGX_CMD_REOPEN:
+            ngx_reopen = 1;
+            break;
+
+        case NGX_CMD_OPEN_CHANNEL:
+
+            /* the helper has nothing to say to its siblings */
+
+            (void) close(ch.fd);
+            break;
+        }
+    }
+}
+
+
+static void
+ngx_autocert_helper_parent_handler(ngx_event_t *ev)
+{
+    if (ngx_getppid() != ngx_parent) {
+        ngx_quit = 1;
+        return;
+    }
+
+    ngx_add_timer(ev, NGX_AUTOCERT_HELPER_PARENT);
+}
+
+
+static void
+ngx_autocert_helper_grace_handler(ngx_event_t *ev)
+{
+    (void) ev;
+
+    ngx_autocert_process.waited = 1;
+}

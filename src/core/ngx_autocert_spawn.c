@@ -1,0 +1,235 @@
+
+#include "ngx_autocert_spawn.h"
+#include "ngx_autocert_door.h"
+#include "ngx_autocert_helper.h"
+
+#include <ngx_channel.h>
+
+#include <pthread.h>
+
+
+static ngx_int_t ngx_autocert_spawn_slot(void);
+static void ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn);
+static void ngx_autocert_spawn_announce(ngx_int_t s);
+static void ngx_autocert_spawn_prepare(void);
+
+
+/* the configuration whose helper is to live */
+static ngx_autocert_conf_t  *ngx_autocert_spawn_wanted;
+static ngx_uint_t            ngx_autocert_spawn_atfork;
+
+
+ngx_int_t
+ngx_autocert_spawn_create(ngx_cycle_t *cycle, ngx_autocert_core_t *core)
+{
+    if (ngx_autocert_door_create(cycle, core->door) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    core->starts = ngx_autocert_shared(cycle, sizeof(ngx_autocert_starts_t));
+
+    return core->starts ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * NGINX spawns children of modules nowhere but in its reaping: a slot that
+ * looks like a dead child which wants to be respawned is started there, on a
+ * cold start, a reload and a rollback alike.
+ */
+
+void
+ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
+{
+    ngx_int_t         s;
+    ngx_core_conf_t  *ccf;
+
+    ngx_autocert_spawn_wanted = NULL;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (acf == NULL || !ccf->master) {
+        return;
+    }
+
+    if (!ngx_autocert_spawn_atfork) {
+        if (pthread_atfork(ngx_autocert_spawn_prepare, NULL, NULL) != 0) {
+            ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                          "autocert: pthread_atfork() failed, there will be "
+                          "no helper");
+            return;
+        }
+
+        ngx_autocert_spawn_atfork = 1;
+    }
+
+    ngx_autocert_spawn_wanted = acf;
+
+    s = ngx_autocert_spawn_slot();
+
+    if (s != NGX_INVALID_PID) {
+        /* spared by the one QUIT that a reload sends to all older children */
+        ngx_autocert_spawn_fill(s, ngx_process == NGX_PROCESS_MASTER);
+    }
+}
+
+
+/* A free slot of the process table, or NGX_INVALID_PID. */
+
+static ngx_int_t
+ngx_autocert_spawn_slot(void)
+{
+    ngx_int_t  s;
+
+    for (s = 0; s < ngx_last_process; s++) {
+        if (ngx_processes[s].pid == -1) {
+            return s;
+        }
+    }
+
+    if (s == NGX_MAX_PROCESSES) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "autocert: no more than %d processes can be spawned",
+                      NGX_MAX_PROCESSES);
+        return NGX_INVALID_PID;
+    }
+
+    ngx_last_process++;
+
+    return s;
+}
+
+
+static void
+ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn)
+{
+    static char     name[] = "autocert helper";
+    ngx_process_t  *p;
+
+    p = &ngx_processes[s];
+
+    ngx_memzero(p, sizeof(ngx_process_t));
+
+    p->pid = NGX_MAX_INT32_VALUE;
+    p->proc = ngx_autocert_helper_cycle;
+    p->data = ngx_autocert_spawn_wanted;
+    p->respawn = 1;
+    p->just_spawn = just_spawn;
+    p->exited = 1;
+
+    /* never freed: the slot outlives this module when that is removed */
+
+    p->name = strdup(name);
+    if (p->name == NULL) {
+        p->name = "";
+    }
+
+    /* reaping closes the channel, and workers are told of it */
+
+    if (socketpair(AF_UNIX, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0,
+                   p->channel)
+        == -1)
+    {
+        p->channel[0] = -1;
+        p->channel[1] = -1;
+    }
+
+    ngx_autocert_spawn_announce(s);
+
+    ngx_reap = 1;
+}
+
+
+/* As the static ngx_pass_open_channel() does. */
+
+static void
+ngx_autocert_spawn_announce(ngx_int_t s)
+{
+    ngx_int_t      i;
+    ngx_channel_t  ch;
+
+    if (ngx_processes[s].channel[0] == -1) {
+        return;
+    }
+
+    ngx_memzero(&ch, sizeof(ngx_channel_t));
+
+    ch.command = NGX_CMD_OPEN_CHANNEL;
+    ch.pid = ngx_processes[s].pid;
+    ch.slot = s;
+    ch.fd = ngx_processes[s].channel[0];
+
+    for (i = 0; i < ngx_last_process; i++) {
+
+        if (i == s
+            || ngx_processes[i].pid == -1
+            || ngx_processes[i].exited
+            || ngx_processes[i].channel[0] == -1)
+        {
+            continue;
+        }
+
+        (void) ngx_write_channel(ngx_processes[i].channel[0], &ch,
+                                 sizeof(ngx_channel_t), ngx_cycle->log);
+    }
+}
+
+
+/*
+ * Run by the C library in the master before each fork.  A master that comes
+ * out of a failed upgrade starts its workers anew without init_module; and
+ * an armed slot is only looked at after a signal.
+ */
+
+static void
+ngx_autocert_spawn_prepare(void)
+{
+    sigset_t   set;
+    ngx_int_t  i, s;
+
+    if (ngx_autocert_spawn_wanted == NULL
+        || ngx_process != NGX_PROCESS_MASTER
+        || ngx_pid != ngx_getpid()
+        || ngx_quit
+        || ngx_terminate
+        || sigprocmask(SIG_BLOCK, NULL, &set) == -1
+        || !sigismember(&set, SIGCHLD))
+    {
+        return;
+    }
+
+    for (i = 0; i < ngx_last_process; i++) {
+
+        if (ngx_processes[i].pid == -1
+            || ngx_processes[i].proc != ngx_autocert_helper_cycle
+            || ngx_processes[i].data != ngx_autocert_spawn_wanted
+            || ngx_processes[i].exiting
+            || ngx_processes[i].detached)
+        {
+            continue;
+        }
+
+        if (ngx_processes[i].exited && i != ngx_process_slot) {
+            ngx_reap = 1;
+            (void) raise(SIGCHLD);
+        }
+
+        return;
+    }
+
+    s = ngx_autocert_spawn_slot();
+
+    if (s == ngx_process_slot) {
+
+        /* the fork under way has chosen the one past the end for itself */
+
+        ngx_processes[s].pid = -1;
+        s = (ngx_last_process < NGX_MAX_PROCESSES) ? ngx_last_process++
+                                                   : NGX_INVALID_PID;
+    }
+
+    if (s != NGX_INVALID_PID) {
+        ngx_autocert_spawn_fill(s, 0);
+        (void) raise(SIGCHLD);
+    }
+}

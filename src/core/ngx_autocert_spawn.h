@@ -1,0 +1,27 @@
+
+/* The master's part: that there is a helper, one, whatever happens. */
+
+
+#ifndef _NGX_AUTOCERT_SPAWN_H_INCLUDED_
+#define _NGX_AUTOCERT_SPAWN_H_INCLUDED_
+
+
+#include "ngx_autocert_core.h"
+
+
+#pragma GCC visibility push(hidden)
+
+/* While the configuration is read: all that can fail. */
+ngx_int_t ngx_autocert_spawn_create(ngx_cycle_t *cycle,
+    ngx_autocert_core_t *core);
+
+/*
+ * In init_module: has the helper of this cycle started by the master's next
+ * reaping; acf NULL if it is to have none.
+ */
+void ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_SPAWN_H_INCLUDED_ */

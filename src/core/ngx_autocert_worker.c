@@ -1,0 +1,402 @@
+
+#include "ngx_autocert_worker.h"
+#include "ngx_autocert_door.h"
+#include "../base/ngx_autocert_wire.h"
+#include "../keys/ngx_autocert_provider.h"
+#include "../keys/ngx_autocert_remote.h"
+
+#include <sys/mman.h>
+
+
+#define NGX_AUTOCERT_WORKER_KNOCK  50   /* ms between the tries to reconnect */
+
+
+/* What the helper gave for a name. */
+
+typedef struct {
+    uint64_t           generation;
+    X509              *leaf;
+    STACK_OF(X509)    *chain;           /* the others */
+    EVP_PKEY          *key;             /* remote */
+    unsigned           bootstrap:1;
+} ngx_autocert_served_t;
+
+
+typedef struct {
+    ngx_autocert_conf_t     *acf;
+    ngx_log_t               *log;
+    ngx_autocert_served_t  **served;    /* by the index of the name */
+    ngx_connection_t        *channel;
+    ngx_event_t              knock;
+    ngx_autocert_remote_t    remote;
+} ngx_autocert_worker_t;
+
+
+static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
+static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
+static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
+static void ngx_autocert_worker_knock_handler(ngx_event_t *ev);
+static ngx_int_t ngx_autocert_worker_sign(uint32_t index,
+    u_char id[NGX_AUTOCERT_X509_ID], ngx_str_t *digest, u_char *signature,
+    size_t *len);
+static ngx_autocert_served_t *ngx_autocert_worker_served(ngx_uint_t index);
+static ngx_autocert_served_t *ngx_autocert_worker_fetch(ngx_uint_t index);
+static ngx_int_t ngx_autocert_worker_parse(ngx_autocert_served_t *served,
+    ngx_uint_t index, ngx_str_t *body);
+static void ngx_autocert_worker_free(ngx_autocert_served_t *served);
+static int ngx_autocert_worker_never_resume(SSL *ssl, int forward_secure);
+
+
+static ngx_autocert_worker_t  *ngx_autocert_worker;
+
+
+ngx_int_t
+ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
+{
+    ngx_autocert_core_t    *core;
+    ngx_autocert_worker_t  *w;
+
+    core = acf->core;
+
+    ngx_autocert_door_close(core->door, NGX_AUTOCERT_DOOR_HELPER);
+    ngx_autocert_board_protect(&core->board);
+    (void) munmap(core->starts, sizeof(ngx_autocert_starts_t));
+
+    if (ngx_process != NGX_PROCESS_WORKER) {
+        ngx_autocert_door_close(core->door, NGX_AUTOCERT_DOOR_WORKER);
+        return NGX_OK;
+    }
+
+    w = ngx_pcalloc(cycle->pool, sizeof(ngx_autocert_worker_t));
+    if (w == NULL) {
+        return NGX_ERROR;
+    }
+
+    w->served = ngx_pcalloc(cycle->pool,
+                            acf->names.nelts * sizeof(void *));
+    if (w->served == NULL) {
+        return NGX_ERROR;
+    }
+
+    w->acf = acf;
+    w->log = cycle->log;
+    w->remote.fd = -1;
+    w->remote.connect = ngx_autocert_worker_connect;
+    w->remote.close = ngx_autocert_worker_close;
+
+    ngx_autocert_timer(&w->knock, cycle->log,
+                       ngx_autocert_worker_knock_handler);
+    w->knock.cancelable = 1;
+
+    if (ngx_autocert_provider_load(ngx_autocert_worker_sign) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "autocert: OpenSSL did not take the provider of remote "
+                      "keys");
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_worker = w;
+
+    (void) ngx_autocert_worker_connect(&w->remote);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_autocert_worker_exit(void)
+{
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    if (w == NULL) {
+        return;
+    }
+
+    if (w->knock.timer_set) {
+        ngx_del_timer(&w->knock);
+    }
+
+    ngx_autocert_worker_close(&w->remote);
+}
+
+
+ngx_int_t
+ngx_autocert_handshake(ngx_connection_t *c, ngx_uint_t index,
+    ngx_uint_t fallback)
+{
+    SSL                    *ssl;
+    ngx_autocert_served_t  *served;
+
+    served = ngx_autocert_worker ? ngx_autocert_worker_served(index) : NULL;
+
+    if (served == NULL || (served->bootstrap && fallback)) {
+        return fallback ? NGX_DECLINED : NGX_ERROR;
+    }
+
+    ssl = c->ssl->connection;
+
+    /* else a client that prefers RSA would get the fallback */
+    SSL_certs_clear(ssl);
+
+    if (SSL_use_cert_and_key(ssl, served->leaf, served->key, served->chain, 1)
+        != 1)
+    {
+        ngx_ssl_error(NGX_LOG_ALERT, c->log, 0,
+                      "autocert: SSL_use_cert_and_key() failed");
+        return NGX_ERROR;
+    }
+
+    if (served->bootstrap) {
+        (void) SSL_set_options(ssl, SSL_OP_NO_TICKET);
+        (void) SSL_set_num_tickets(ssl, 0);
+        SSL_set_not_resumable_session_callback(ssl,
+                                             ngx_autocert_worker_never_resume);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_challenge(ngx_str_t *host, ngx_str_t *token,
+    ngx_str_t *key_authorization, u_char *buf)
+{
+    if (ngx_autocert_worker == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_autocert_board_find(&ngx_autocert_worker->acf->core->board,
+                                   host, token, key_authorization, buf);
+}
+
+
+static int
+ngx_autocert_worker_connect(ngx_autocert_remote_t *remote)
+{
+    ngx_autocert_hello_t    hello;
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    hello.worker = ngx_worker;
+    hello.pid = ngx_pid;
+
+    remote->fd = ngx_autocert_door_knock(w->acf->core->door, &hello, w->log);
+
+    if (remote->fd == -1) {
+        return -1;
+    }
+
+    w->channel = ngx_autocert_watch(remote->fd, w->log,
+                                    ngx_autocert_worker_read_handler, w);
+
+    if (w->channel == NULL) {
+        (void) close(remote->fd);
+        remote->fd = -1;
+    }
+
+    return remote->fd;
+}
+
+
+static void
+ngx_autocert_worker_close(ngx_autocert_remote_t *remote)
+{
+    if (remote->fd != -1) {
+        remote->fd = -1;
+        ngx_close_connection(ngx_autocert_worker->channel);
+    }
+}
+
+
+static void
+ngx_autocert_worker_read_handler(ngx_event_t *rev)
+{
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    (void) rev;
+
+    if (ngx_autocert_remote_drain(&w->remote) == NGX_OK) {
+        return;
+    }
+
+    /* the helper has gone; its successor finds the hello in the door */
+
+    ngx_autocert_worker_close(&w->remote);
+    ngx_add_timer(&w->knock, NGX_AUTOCERT_WORKER_KNOCK);
+}
+
+
+static void
+ngx_autocert_worker_knock_handler(ngx_event_t *ev)
+{
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    if (w->remote.fd == -1 && ngx_autocert_worker_connect(&w->remote) == -1) {
+        ngx_add_timer(ev, NGX_AUTOCERT_WORKER_KNOCK);
+    }
+}
+
+
+static ngx_int_t
+ngx_autocert_worker_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
+    ngx_str_t *digest, u_char *signature, size_t *len)
+{
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  question;
+
+    question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
+    question.index = index;
+    question.digest = *digest;
+    ngx_memcpy(question.id, id, NGX_AUTOCERT_X509_ID);
+
+    if (ngx_autocert_remote_ask(&ngx_autocert_worker->remote, &question,
+                                &answer)
+        != NGX_OK
+        || answer.body.len == 0
+        || answer.body.len > *len)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(signature, answer.body.data, answer.body.len);
+    *len = answer.body.len;
+
+    return NGX_OK;
+}
+
+
+/* What to serve for the name; an older pair if the helper does not answer. */
+
+static ngx_autocert_served_t *
+ngx_autocert_worker_served(ngx_uint_t index)
+{
+    ngx_autocert_board_t   *board;
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+    ngx_autocert_served_t  *served;
+
+    board = &w->acf->core->board;
+    served = w->served[index];
+
+    if (served
+        && ngx_autocert_board_current(board, index, served->generation))
+    {
+        return served;
+    }
+
+    served = ngx_autocert_worker_fetch(index);
+
+    if (served == NULL) {
+        return w->served[index];
+    }
+
+    ngx_autocert_worker_free(w->served[index]);
+    w->served[index] = served;
+
+    return served;
+}
+
+
+static ngx_autocert_served_t *
+ngx_autocert_worker_fetch(ngx_uint_t index)
+{
+    ngx_autocert_answer_t     answer;
+    ngx_autocert_worker_t    *w = ngx_autocert_worker;
+    ngx_autocert_served_t    *served;
+    ngx_autocert_question_t   question;
+
+    question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    question.index = index;
+
+    if (ngx_autocert_remote_ask(&w->remote, &question, &answer) != NGX_OK) {
+        return NULL;
+    }
+
+    served = ngx_calloc(sizeof(ngx_autocert_served_t), w->log);
+    if (served == NULL) {
+        return NULL;
+    }
+
+    served->generation = answer.generation;
+    served->bootstrap = answer.bootstrap != 0;
+
+    if (ngx_autocert_worker_parse(served, index, &answer.body) != NGX_OK) {
+        ngx_ssl_error(NGX_LOG_ALERT, w->log, 0,
+                      "autocert: a chain from the helper could not be used");
+        ngx_autocert_worker_free(served);
+        return NULL;
+    }
+
+    return served;
+}
+
+
+static ngx_int_t
+ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
+    ngx_str_t *body)
+{
+    X509                 *x509;
+    u_char                id[NGX_AUTOCERT_X509_ID];
+    ngx_str_t             der;
+    const u_char         *p;
+    ngx_autocert_wire_t   w;
+
+    served->chain = sk_X509_new_null();
+    if (served->chain == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_wire_init(&w, body->data, body->len);
+
+    while (w.pos < w.end) {
+        ngx_autocert_wire_get_string(&w, &der);
+
+        p = der.data;
+        x509 = d2i_X509(NULL, &p, der.len);
+
+        if (x509 == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (served->leaf == NULL) {
+            served->leaf = x509;
+
+        } else if (sk_X509_push(served->chain, x509) == 0) {
+            X509_free(x509);
+            return NGX_ERROR;
+        }
+    }
+
+    if (served->leaf == NULL
+        || ngx_autocert_x509_key_id(X509_get0_pubkey(served->leaf), id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    served->key = ngx_autocert_provider_key(served->leaf, index, id);
+
+    return served->key ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_autocert_worker_free(ngx_autocert_served_t *served)
+{
+    if (served == NULL) {
+        return;
+    }
+
+    EVP_PKEY_free(served->key);
+    X509_free(served->leaf);
+    sk_X509_pop_free(served->chain, X509_free);
+    ngx_free(served);
+}
+
+
+static int
+ngx_autocert_worker_never_resume(SSL *ssl, int forward_secure)
+{
+    (void) ssl;
+    (void) forward_secure;
+
+    return 1;
+}

@@ -1,0 +1,63 @@
+
+/* Directives, the certificate callback and the challenges of http servers. */
+
+
+#ifndef _NGX_HTTP_AUTOCERT_MODULE_H_INCLUDED_
+#define _NGX_HTTP_AUTOCERT_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "../ngx_autocert.h"
+
+
+typedef struct {
+    ngx_autocert_conf_t      *acf;
+    ngx_http_ssl_srv_conf_t  *ssl;          /* of the http level */
+    ngx_array_t              *resolver;     /* ngx_str_t, of the directive */
+} ngx_http_autocert_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                enable;
+    ngx_str_t                 contact;
+    ngx_uint_t                challenge;
+    ngx_uint_t                curve;        /* NID */
+    time_t                    renew_before;
+
+    u_char                   *file;         /* of "autocert on" */
+    ngx_uint_t                line;
+
+    ngx_autocert_conf_t      *acf;
+    ngx_uint_t                index;        /* of the first usable name */
+    unsigned                  fallback:1;   /* ssl_certificate is there */
+} ngx_http_autocert_srv_conf_t;
+
+
+extern ngx_module_t  ngx_http_autocert_module;
+
+
+#pragma GCC visibility push(hidden)
+
+extern ngx_command_t  ngx_http_autocert_commands[];
+
+void *ngx_http_autocert_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_autocert_create_srv_conf(ngx_conf_t *cf);
+char *ngx_http_autocert_merge_srv_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+ngx_int_t ngx_http_autocert_preconfiguration(ngx_conf_t *cf);
+ngx_int_t ngx_http_autocert_postconfiguration(ngx_conf_t *cf);
+
+/* Sets the certificate callback and the session id context of a server. */
+ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,
+    ngx_http_core_srv_conf_t *cscf);
+
+/* Puts the answer to HTTP-01 ahead of all else. */
+ngx_int_t ngx_http_autocert_challenge(ngx_conf_t *cf);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_AUTOCERT_MODULE_H_INCLUDED_ */

@@ -1,0 +1,158 @@
+
+#include "ngx_http_autocert_module.h"
+
+#include <openssl/evp.h>
+
+
+static int ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data);
+static ngx_int_t ngx_http_autocert_session_context(ngx_conf_t *cf,
+    ngx_http_core_srv_conf_t *cscf, ngx_http_ssl_srv_conf_t *sscf);
+static int ngx_libc_cdecl ngx_http_autocert_cmp_names(const void *one,
+    const void *two);
+
+
+ngx_int_t
+ngx_http_autocert_serve(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf)
+{
+    ngx_http_ssl_srv_conf_t  *sscf;
+
+    sscf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_ssl_module);
+
+    /*
+     * where ssl_certificate has variables this takes the place of NGINX's
+     * own callback, and calls it
+     */
+
+    SSL_CTX_set_cert_cb(sscf->ssl.ctx, ngx_http_autocert_certificate, cscf);
+
+    return ngx_http_autocert_session_context(cf, cscf, sscf);
+}
+
+
+/*
+ * Called by OpenSSL after NGINX has chosen the server by SNI.  1: go on,
+ * 0: the handshake fails.
+ */
+
+static int
+ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
+{
+    ngx_http_core_srv_conf_t  *cscf = data;
+
+    ngx_int_t                      rc;
+    ngx_str_t                      name;
+    ngx_uint_t                     index;
+    ngx_connection_t              *c;
+    ngx_http_ssl_srv_conf_t       *sscf;
+    ngx_http_autocert_srv_conf_t  *ascf;
+
+    c = ngx_ssl_get_connection(ssl);
+
+    if (c->ssl->handshaked) {
+        return 0;
+    }
+
+    ascf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_autocert_module);
+    sscf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_ssl_module);
+
+    index = ascf->index;
+
+    name.data = (u_char *) SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    if (name.data) {
+        name.len = ngx_strlen(name.data);
+        (void) ngx_autocert_find_name(ascf->acf, &name, &index);
+    }
+
+    rc = ngx_autocert_handshake(c, index, ascf->fallback);
+
+    if (rc == NGX_DECLINED && sscf->certificate_values) {
+        return ngx_http_ssl_certificate(ssl, sscf);
+    }
+
+    return rc != NGX_ERROR;
+}
+
+
+/*
+ * NGINX derives the context from the certificates of the server, and here
+ * are none: all such servers would resume each other's sessions.
+ */
+
+static ngx_int_t
+ngx_http_autocert_session_context(ngx_conf_t *cf,
+    ngx_http_core_srv_conf_t *cscf, ngx_http_ssl_srv_conf_t *sscf)
+{
+    int                      i, n;
+    u_char                   id[EVP_MAX_MD_SIZE], name[EVP_MAX_MD_SIZE];
+    ngx_int_t                rc;
+    ngx_str_t               *names;
+    EVP_MD_CTX              *md;
+    ngx_uint_t               k, verify;
+    unsigned int             len;
+    ngx_http_server_name_t  *sn;
+
+    STACK_OF(X509_NAME)     *list;
+
+    sn = cscf->server_names.elts;
+
+    names = ngx_palloc(cf->temp_pool,
+                       cscf->server_names.nelts * sizeof(ngx_str_t));
+    md = EVP_MD_CTX_new();
+
+    if (names == NULL || md == NULL) {
+        EVP_MD_CTX_free(md);
+        return NGX_ERROR;
+    }
+
+    for (k = 0; k < cscf->server_names.nelts; k++) {
+        names[k] = sn[k].name;
+    }
+
+    ngx_qsort(names, k, sizeof(ngx_str_t),
+              ngx_http_autocert_cmp_names);
+
+    verify = sscf->verify;
+
+    rc = EVP_DigestInit_ex(md, EVP_sha256(), NULL)
+         && EVP_DigestUpdate(md, "HTTP", 4)
+         && EVP_DigestUpdate(md, &verify, sizeof(ngx_uint_t))
+         && EVP_DigestUpdate(md, sscf->crl.data, sscf->crl.len + 1);
+
+    for (k = 0; k < cscf->server_names.nelts; k++) {
+        rc = rc && EVP_DigestUpdate(md, names[k].data, names[k].len)
+             && EVP_DigestUpdate(md, "", 1);
+    }
+
+    list = SSL_CTX_get_client_CA_list(sscf->ssl.ctx);
+    n = list ? sk_X509_NAME_num(list) : 0;
+
+    for (i = 0; i < n; i++) {
+        rc = rc && X509_NAME_digest(sk_X509_NAME_value(list, i), EVP_sha256(),
+                                    name, &len)
+             && EVP_DigestUpdate(md, name, len);
+    }
+
+    rc = rc && EVP_DigestFinal_ex(md, id, &len)
+         && SSL_CTX_set_session_id_context(sscf->ssl.ctx, id, len);
+
+    EVP_MD_CTX_free(md);
+
+    if (!rc) {
+        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
+                      "autocert: the session id context could not be set");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_autocert_cmp_names(const void *one, const void *two)
+{
+    const ngx_str_t  *a = one;
+    const ngx_str_t  *b = two;
+
+    return (int) ngx_memn2cmp(a->data, b->data, a->len, b->len);
+}

@@ -1,0 +1,748 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_autocert_keeper.h"
+#include "ngx_autocert_signer.h"
+#include "../base/ngx_autocert_wire.h"
+
+#include <openssl/err.h>
+#include <openssl/obj_mac.h>
+
+#include <pthread.h>
+#include <signal.h>
+
+
+#define NGX_AUTOCERT_KEEPER_BOOTSTRAP_DAYS  365
+
+
+/* Never changed once it is in a slot; freed with its last reference. */
+
+typedef struct {
+    ngx_uint_t              refs;       /* under the keeper's lock */
+    EVP_PKEY               *key;
+    u_char                  id[NGX_AUTOCERT_X509_ID];
+    u_char                 *body;       /* the chain as the answer has it */
+    size_t                  len;
+    unsigned                bootstrap:1;
+} ngx_autocert_keeper_pair_t;
+
+
+typedef struct {
+    uint64_t                     generation;
+    ngx_autocert_keeper_pair_t  *current;
+    ngx_autocert_keeper_pair_t  *previous;
+} ngx_autocert_keeper_slot_t;
+
+
+typedef struct {
+    ngx_autocert_keeper_t  *keeper;
+    int                     fd;
+    pthread_t               thread;
+    ngx_autocert_hello_t    peer;
+    char                   *abuse;
+    u_char                  question[NGX_AUTOCERT_PROTOCOL_SIZE];
+    u_char                  answer[NGX_AUTOCERT_PROTOCOL_SIZE];
+} ngx_autocert_keeper_channel_t;
+
+
+/* Puts the answer into frame: its length, or 0 if there is none to give. */
+
+typedef size_t (*ngx_autocert_keeper_handler_pt)(
+    ngx_autocert_keeper_t *keeper, ngx_autocert_question_t *question,
+    ngx_autocert_answer_t *answer, u_char *frame);
+
+
+typedef struct {
+    uint32_t                         type;
+    ngx_autocert_keeper_handler_pt   handler;
+} ngx_autocert_keeper_handler_t;
+
+
+struct ngx_autocert_keeper_s {
+    pthread_mutex_t                  lock;
+    ngx_str_t                       *names;
+    ngx_uint_t                       n;
+    ngx_autocert_keeper_slot_t      *slots;
+    EVP_PKEY                        *bootstrap;     /* key of all of them */
+    ngx_autocert_keeper_load_pt      load;
+    void                            *data;
+
+    /* of the thread that created the keeper */
+    int                              ends[2];
+    ngx_uint_t                       nchannels;
+    ngx_autocert_keeper_channel_t   *channels[NGX_AUTOCERT_KEEPER_CHANNELS];
+};
+
+
+static void *ngx_autocert_keeper_thread(void *data);
+static void ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch);
+static ngx_int_t ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
+    size_t len);
+static ngx_int_t ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch);
+static ngx_int_t ngx_autocert_keeper_send(ngx_autocert_keeper_channel_t *ch,
+    size_t len);
+static size_t ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
+    u_char *frame);
+static size_t ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
+    u_char *frame);
+static void ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper,
+    ngx_uint_t index);
+static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_bootstrap(
+    ngx_autocert_keeper_t *keeper, ngx_uint_t index);
+static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_pair(
+    ngx_autocert_chain_t *chain, EVP_PKEY *key);
+static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_get(
+    ngx_autocert_keeper_t *keeper, ngx_uint_t index, u_char *id,
+    uint64_t *generation);
+static void ngx_autocert_keeper_put(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_keeper_pair_t *pair);
+static void ngx_autocert_keeper_unref(ngx_autocert_keeper_pair_t *pair);
+
+
+static ngx_autocert_keeper_handler_t  ngx_autocert_keeper_handlers[] = {
+    { NGX_AUTOCERT_PROTOCOL_CHAIN, ngx_autocert_keeper_chain },
+    { NGX_AUTOCERT_PROTOCOL_SIGN, ngx_autocert_keeper_sign },
+    { 0, NULL }
+};
+
+
+ngx_autocert_keeper_t *
+ngx_autocert_keeper_create(ngx_str_t *names, ngx_uint_t n,
+    uint64_t generation, ngx_autocert_keeper_load_pt load, void *data)
+{
+    ngx_uint_t              i;
+    ngx_autocert_keeper_t  *keeper;
+
+    keeper = calloc(1, sizeof(ngx_autocert_keeper_t));
+    if (keeper == NULL) {
+        return NULL;
+    }
+
+    keeper->slots = calloc(n ? n : 1, sizeof(ngx_autocert_keeper_slot_t));
+    if (keeper->slots == NULL) {
+        free(keeper);
+        return NULL;
+    }
+
+    if (pipe2(keeper->ends, O_CLOEXEC|O_NONBLOCK) == -1) {
+        free(keeper->slots);
+        free(keeper);
+        return NULL;
+    }
+
+    (void) pthread_mutex_init(&keeper->lock, NULL);
+
+    keeper->names = names;
+    keeper->n = n;
+    keeper->load = load;
+    keeper->data = data;
+
+    for (i = 0; i < n; i++) {
+        keeper->slots[i].generation = generation;
+    }
+
+    return keeper;
+}
+
+
+uint64_t
+ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
+    ngx_autocert_chain_t *chain, EVP_PKEY *key)
+{
+    uint64_t                     generation;
+    ngx_autocert_keeper_pair_t  *pair, *oldest;
+    ngx_autocert_keeper_slot_t  *slot;
+
+    pair = ngx_autocert_keeper_pair(chain, key);
+    if (pair == NULL) {
+        return 0;
+    }
+
+    slot = &keeper->slots[index];
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    oldest = slot->previous;
+    slot->previous = slot->current;
+    slot->current = pair;
+    generation = ++slot->generation;
+
+    ngx_autocert_keeper_unref(oldest);
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    return generation;
+}
+
+
+ngx_int_t
+ngx_autocert_keeper_id(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
+    u_char id[NGX_AUTOCERT_X509_ID])
+{
+    ngx_int_t                    rc;
+    ngx_autocert_keeper_pair_t  *pair;
+
+    rc = NGX_DECLINED;
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    pair = keeper->slots[index].current;
+
+    if (pair != NULL) {
+        ngx_memcpy(id, pair->id, NGX_AUTOCERT_X509_ID);
+        rc = pair->bootstrap ? NGX_AGAIN : NGX_OK;
+    }
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_autocert_keeper_serve(ngx_autocert_keeper_t *keeper, int fd,
+    ngx_autocert_hello_t *peer)
+{
+    int                             rc;
+    sigset_t                        all, old;
+    ngx_uint_t                      i, place;
+    ngx_autocert_keeper_channel_t  *ch;
+
+    place = NGX_AUTOCERT_KEEPER_CHANNELS;
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
+        ch = keeper->channels[i];
+
+        if (ch == NULL) {
+            place = ngx_min(place, i);
+
+        } else if (ch->peer.pid == peer->pid) {
+            /* one process, one channel: the new one */
+            (void) shutdown(ch->fd, SHUT_RDWR);
+        }
+    }
+
+    ch = NULL;
+
+    if (place < NGX_AUTOCERT_KEEPER_CHANNELS) {
+        ch = calloc(1, sizeof(ngx_autocert_keeper_channel_t));
+    }
+
+    if (ch == NULL) {
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    ch->keeper = keeper;
+    ch->fd = fd;
+    ch->peer = *peer;
+
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_BLOCK, &all, &old);
+
+    rc = pthread_create(&ch->thread, NULL, ngx_autocert_keeper_thread, ch);
+
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    if (rc != 0) {
+        (void) close(fd);
+        free(ch);
+        return NGX_ERROR;
+    }
+
+    keeper->channels[place] = ch;
+    keeper->nchannels++;
+
+    return NGX_OK;
+}
+
+
+int
+ngx_autocert_keeper_fd(ngx_autocert_keeper_t *keeper)
+{
+    return keeper->ends[0];
+}
+
+
+ngx_int_t
+ngx_autocert_keeper_ended(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_keeper_end_t *end)
+{
+    ngx_uint_t                      i;
+    ngx_autocert_keeper_channel_t  *ch;
+
+    if (read(keeper->ends[0], &ch, sizeof(ch)) != sizeof(ch)) {
+        return NGX_DECLINED;
+    }
+
+    (void) pthread_join(ch->thread, NULL);
+
+    end->peer = ch->peer;
+    end->abuse = ch->abuse;
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
+        if (keeper->channels[i] == ch) {
+            keeper->channels[i] = NULL;
+            keeper->nchannels--;
+        }
+    }
+
+    (void) close(ch->fd);
+    free(ch);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_autocert_keeper_channels(ngx_autocert_keeper_t *keeper)
+{
+    return keeper->nchannels;
+}
+
+
+void
+ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper)
+{
+    ngx_uint_t                      i;
+    ngx_autocert_keeper_channel_t  *ch;
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
+        ch = keeper->channels[i];
+
+        if (ch == NULL) {
+            continue;
+        }
+
+        (void) shutdown(ch->fd, SHUT_RDWR);
+        (void) pthread_join(ch->thread, NULL);
+        (void) close(ch->fd);
+        free(ch);
+    }
+
+    for (i = 0; i < keeper->n; i++) {
+        ngx_autocert_keeper_unref(keeper->slots[i].current);
+        ngx_autocert_keeper_unref(keeper->slots[i].previous);
+    }
+
+    EVP_PKEY_free(keeper->bootstrap);
+
+    (void) close(keeper->ends[0]);
+    (void) close(keeper->ends[1]);
+    (void) pthread_mutex_destroy(&keeper->lock);
+
+    free(keeper->slots);
+    free(keeper);
+}
+
+
+static void *
+ngx_autocert_keeper_thread(void *data)
+{
+    ngx_autocert_keeper_channel_t  *ch = data;
+
+    ssize_t  n;
+
+    ngx_autocert_keeper_loop(ch);
+
+    /* the worker learns it now, the owner closes the descriptor */
+
+    (void) shutdown(ch->fd, SHUT_RDWR);
+
+    /* a pipe of 64 KiB has room for a pointer of each channel */
+
+    do {
+        n = write(ch->keeper->ends[1], &ch, sizeof(ch));
+    } while (n == -1 && errno == EINTR);
+
+    return NULL;
+}
+
+
+static void
+ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch)
+{
+    ssize_t        n;
+    struct iovec   iov;
+    struct msghdr  msg;
+
+    if (ngx_autocert_keeper_ready(ch) != NGX_OK) {
+        return;
+    }
+
+    iov.iov_base = ch->question;
+    iov.iov_len = NGX_AUTOCERT_PROTOCOL_SIZE;
+
+    for ( ;; ) {
+
+        /* no room for control data: descriptors that come are closed */
+
+        ngx_memzero(&msg, sizeof(struct msghdr));
+        msg.msg_iov = &iov;
+        msg.msg_iovlen = 1;
+
+        n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC);
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n <= 0) {
+            return;
+        }
+
+        if (msg.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) {
+            ch->abuse = "message too long or with descriptors";
+            return;
+        }
+
+        if (ngx_autocert_keeper_answer(ch, n) != NGX_OK) {
+            return;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch)
+{
+    ngx_autocert_answer_t  answer;
+
+    ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
+    answer.type = NGX_AUTOCERT_PROTOCOL_READY;
+
+    return ngx_autocert_keeper_send(ch,
+               ngx_autocert_protocol_answer_put(&answer, ch->answer,
+                                               NGX_AUTOCERT_PROTOCOL_SIZE));
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, size_t len)
+{
+    ngx_autocert_answer_t           answer;
+    ngx_autocert_question_t         question;
+    ngx_autocert_keeper_handler_t  *h;
+
+    if (ngx_autocert_protocol_question_get(&question, ch->question, len)
+        != NGX_OK)
+    {
+        ch->abuse = "a malformed message";
+        return NGX_ERROR;
+    }
+
+    if (question.index >= ch->keeper->n) {
+        ch->abuse = "a name that does not exist";
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
+    answer.type = question.type;
+    answer.number = question.number;
+
+    len = 0;
+
+    for (h = ngx_autocert_keeper_handlers; h->handler; h++) {
+        if (h->type == question.type) {
+            len = h->handler(ch->keeper, &question, &answer, ch->answer);
+        }
+    }
+
+    if (len == 0) {
+        answer.status = NGX_AUTOCERT_PROTOCOL_FAILED;
+        ngx_str_null(&answer.body);
+
+        len = ngx_autocert_protocol_answer_put(&answer, ch->answer,
+                                               NGX_AUTOCERT_PROTOCOL_SIZE);
+    }
+
+    return ngx_autocert_keeper_send(ch, len);
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_send(ngx_autocert_keeper_channel_t *ch, size_t len)
+{
+    ssize_t  n;
+
+    do {
+        n = send(ch->fd, ch->answer, len, MSG_NOSIGNAL);
+    } while (n == -1 && errno == EINTR);
+
+    return (n == (ssize_t) len) ? NGX_OK : NGX_ERROR;
+}
+
+
+static size_t
+ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
+    u_char *frame)
+{
+    size_t                       len;
+    ngx_autocert_keeper_pair_t  *pair;
+
+    ngx_autocert_keeper_fill(keeper, question->index);
+
+    pair = ngx_autocert_keeper_get(keeper, question->index, NULL,
+                                   &answer->generation);
+    if (pair == NULL) {
+        return 0;
+    }
+
+    answer->bootstrap = pair->bootstrap;
+    answer->body.data = pair->body;
+    answer->body.len = pair->len;
+
+    len = ngx_autocert_protocol_answer_put(answer, frame,
+                                           NGX_AUTOCERT_PROTOCOL_SIZE);
+
+    ngx_autocert_keeper_put(keeper, pair);
+
+    return len;
+}
+
+
+static size_t
+ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
+    u_char *frame)
+{
+    u_char                       signature[NGX_AUTOCERT_SIGNER_SIZE];
+    ngx_int_t                    rc;
+    ngx_autocert_keeper_pair_t  *pair;
+
+    /* a worker may know the chain from a predecessor of this process */
+
+    ngx_autocert_keeper_fill(keeper, question->index);
+
+    pair = ngx_autocert_keeper_get(keeper, question->index, question->id,
+                                   NULL);
+    if (pair == NULL) {
+        answer->status = NGX_AUTOCERT_PROTOCOL_NONE;
+        return ngx_autocert_protocol_answer_put(answer, frame,
+                                                NGX_AUTOCERT_PROTOCOL_SIZE);
+    }
+
+    answer->body.data = signature;
+    answer->body.len = sizeof(signature);
+
+    rc = ngx_autocert_signer_sign(pair->key, &question->digest, signature,
+                                  &answer->body.len);
+
+    ngx_autocert_keeper_put(keeper, pair);
+
+    if (rc != NGX_OK) {
+        return 0;
+    }
+
+    return ngx_autocert_protocol_answer_put(answer, frame,
+                                            NGX_AUTOCERT_PROTOCOL_SIZE);
+}
+
+
+/* Reads or makes the pair of a name that nobody has asked for before. */
+
+static void
+ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
+{
+    EVP_PKEY                    *key;
+    ngx_autocert_chain_t        *chain;
+    ngx_autocert_keeper_pair_t  *pair;
+    ngx_autocert_keeper_slot_t  *slot;
+
+    slot = &keeper->slots[index];
+
+    pair = ngx_autocert_keeper_get(keeper, index, NULL, NULL);
+
+    if (pair != NULL) {
+        ngx_autocert_keeper_put(keeper, pair);
+        return;
+    }
+
+    if (keeper->load(keeper->data, index, &chain, &key) == NGX_OK) {
+        pair = ngx_autocert_keeper_pair(chain, key);
+
+    } else {
+        pair = ngx_autocert_keeper_bootstrap(keeper, index);
+    }
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    if (slot->current == NULL) {
+        slot->current = pair;
+
+    } else {
+        ngx_autocert_keeper_unref(pair);
+    }
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+}
+
+
+static ngx_autocert_keeper_pair_t *
+ngx_autocert_keeper_bootstrap(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
+{
+    EVP_PKEY                    *key;
+    ngx_autocert_chain_t        *chain;
+    ngx_autocert_keeper_pair_t  *pair;
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    if (keeper->bootstrap == NULL) {
+        keeper->bootstrap =
+                         ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+    }
+
+    key = keeper->bootstrap;
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    if (key == NULL) {
+        return NULL;
+    }
+
+    chain = ngx_autocert_x509_self_signed(key, &keeper->names[index],
+                                          time(NULL),
+                                          NGX_AUTOCERT_KEEPER_BOOTSTRAP_DAYS);
+    if (chain == NULL) {
+        return NULL;
+    }
+
+    (void) EVP_PKEY_up_ref(key);
+
+    pair = ngx_autocert_keeper_pair(chain, key);
+
+    if (pair != NULL) {
+        pair->bootstrap = 1;
+    }
+
+    return pair;
+}
+
+
+/* Owns chain and key; only the DER of the chain is kept. */
+
+static ngx_autocert_keeper_pair_t *
+ngx_autocert_keeper_pair(ngx_autocert_chain_t *chain, EVP_PKEY *key)
+{
+    int                          i, n, der;
+    size_t                       len;
+    u_char                      *p;
+    ngx_autocert_wire_t          w;
+    ngx_autocert_keeper_pair_t  *pair;
+
+    pair = calloc(1, sizeof(ngx_autocert_keeper_pair_t));
+    if (pair == NULL) {
+        goto failed;
+    }
+
+    len = 0;
+    n = sk_X509_num(chain->certs);
+
+    for (i = 0; i < n; i++) {
+        der = i2d_X509(sk_X509_value(chain->certs, i), NULL);
+        if (der <= 0) {
+            goto failed;
+        }
+
+        len += 4 + der;
+    }
+
+    pair->body = malloc(len);
+    if (pair->body == NULL) {
+        goto failed;
+    }
+
+    ngx_autocert_wire_init(&w, pair->body, len);
+
+    for (i = 0; i < n; i++) {
+        p = w.pos + 4;
+        der = i2d_X509(sk_X509_value(chain->certs, i), &p);
+
+        ngx_autocert_wire_put_u32(&w, der);
+        w.pos = p;
+    }
+
+    pair->refs = 1;
+    pair->len = len;
+    pair->key = key;
+    ngx_memcpy(pair->id, chain->id, NGX_AUTOCERT_X509_ID);
+
+    ngx_autocert_x509_chain_free(chain);
+
+    return pair;
+
+failed:
+
+    ERR_clear_error();
+    free(pair);
+    ngx_autocert_x509_chain_free(chain);
+    EVP_PKEY_free(key);
+
+    return NULL;
+}
+
+
+/* A reference to the pair with this id, or to the current one. */
+
+static ngx_autocert_keeper_pair_t *
+ngx_autocert_keeper_get(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
+    u_char *id, uint64_t *generation)
+{
+    ngx_autocert_keeper_pair_t  *pair;
+    ngx_autocert_keeper_slot_t  *slot;
+
+    slot = &keeper->slots[index];
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    pair = slot->current;
+
+    if (id && pair && ngx_memcmp(pair->id, id, NGX_AUTOCERT_X509_ID) != 0) {
+        pair = slot->previous;
+
+        if (pair && ngx_memcmp(pair->id, id, NGX_AUTOCERT_X509_ID) != 0) {
+            pair = NULL;
+        }
+    }
+
+    if (pair) {
+        pair->refs++;
+    }
+
+    if (generation) {
+        *generation = slot->generation;
+    }
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    return pair;
+}
+
+
+static void
+ngx_autocert_keeper_put(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_keeper_pair_t *pair)
+{
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    ngx_autocert_keeper_unref(pair);
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+}
+
+
+static void
+ngx_autocert_keeper_unref(ngx_autocert_keeper_pair_t *pair)
+{
+    if (pair == NULL || --pair->refs) {
+        return;
+    }
+
+    EVP_PKEY_free(pair->key);
+    free(pair->body);
+    free(pair);
+}

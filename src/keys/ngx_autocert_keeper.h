@@ -1,0 +1,85 @@
+
+/*
+ * The helper's side of the channels: it holds the keys, hands out chains and
+ * signs.  One thread a channel; a thread touches no structure of NGINX's but
+ * values, and shares only the table of pairs, under one lock that is never
+ * held over a signature or a file.
+ */
+
+
+#ifndef _NGX_AUTOCERT_KEEPER_H_INCLUDED_
+#define _NGX_AUTOCERT_KEEPER_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_autocert_protocol.h"
+
+
+#define NGX_AUTOCERT_KEEPER_CHANNELS  1024
+
+
+typedef struct ngx_autocert_keeper_s  ngx_autocert_keeper_t;
+
+
+/*
+ * Reads the pair of a name when it is first asked for; called from any
+ * thread, several at a time.  NGX_OK: *chain and *key are the caller's.
+ */
+typedef ngx_int_t (*ngx_autocert_keeper_load_pt)(void *data, ngx_uint_t index,
+    ngx_autocert_chain_t **chain, EVP_PKEY **key);
+
+
+/* How a channel came to its end. */
+
+typedef struct {
+    ngx_autocert_hello_t   peer;
+    char                  *abuse;   /* what it did wrong; NULL: it left */
+} ngx_autocert_keeper_end_t;
+
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * names are those of the cycle, n of them; generation is where the counting
+ * starts, different for each process so that no worker takes a pair of a
+ * predecessor for one of ours.  NULL if memory or descriptors run out.
+ */
+ngx_autocert_keeper_t *ngx_autocert_keeper_create(ngx_str_t *names,
+    ngx_uint_t n, uint64_t generation, ngx_autocert_keeper_load_pt load,
+    void *data);
+
+/*
+ * Makes this the pair of the name and keeps the last one besides; owns both
+ * from now on.  Returns the name's new generation, 0 on failure.
+ */
+uint64_t ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper,
+    ngx_uint_t index, ngx_autocert_chain_t *chain, EVP_PKEY *key);
+
+/*
+ * NGX_OK and the id of the pair in memory; NGX_AGAIN: it is a bootstrap one;
+ * NGX_DECLINED: nobody has asked for this name yet.
+ */
+ngx_int_t ngx_autocert_keeper_id(ngx_autocert_keeper_t *keeper,
+    ngx_uint_t index, u_char id[NGX_AUTOCERT_X509_ID]);
+
+/* Serves this channel in a thread of its own; owns fd, also on failure. */
+ngx_int_t ngx_autocert_keeper_serve(ngx_autocert_keeper_t *keeper, int fd,
+    ngx_autocert_hello_t *peer);
+
+/* Readable when a channel has ended: then take ends until NGX_DECLINED. */
+int ngx_autocert_keeper_fd(ngx_autocert_keeper_t *keeper);
+ngx_int_t ngx_autocert_keeper_ended(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_keeper_end_t *end);
+
+/* Channels that live. */
+ngx_uint_t ngx_autocert_keeper_channels(ngx_autocert_keeper_t *keeper);
+
+/* Ends all channels, waits for their threads, frees the keys. */
+void ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_KEEPER_H_INCLUDED_ */

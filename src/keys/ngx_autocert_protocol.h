@@ -1,0 +1,86 @@
+
+/*
+ * Messages between a worker and the keeper, one a frame of SOCK_SEQPACKET;
+ * docs/PROTOCOL.md gives them byte by byte.
+ */
+
+
+#ifndef _NGX_AUTOCERT_PROTOCOL_H_INCLUDED_
+#define _NGX_AUTOCERT_PROTOCOL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../base/ngx_autocert_x509.h"
+
+
+#define NGX_AUTOCERT_PROTOCOL_VERSION  1
+
+#define NGX_AUTOCERT_PROTOCOL_READY    1    /* keeper: the channel lives */
+#define NGX_AUTOCERT_PROTOCOL_CHAIN    2
+#define NGX_AUTOCERT_PROTOCOL_SIGN     3
+
+#define NGX_AUTOCERT_PROTOCOL_OK       0
+#define NGX_AUTOCERT_PROTOCOL_NONE     1    /* no such name or key */
+#define NGX_AUTOCERT_PROTOCOL_FAILED   2
+
+#define NGX_AUTOCERT_PROTOCOL_DIGEST   64
+#define NGX_AUTOCERT_PROTOCOL_SIZE     65536    /* of a frame, at most */
+#define NGX_AUTOCERT_PROTOCOL_HELLO    16       /* exactly */
+
+
+/* What a worker says of itself when it brings its channel to the door. */
+
+typedef struct {
+    uint32_t    worker;     /* its number, from 0 */
+    uint32_t    pid;
+} ngx_autocert_hello_t;
+
+
+typedef struct {
+    uint32_t    type;
+    uint64_t    number;     /* repeated in the answer */
+    uint32_t    index;      /* of the name in this cycle's list */
+    u_char      id[NGX_AUTOCERT_X509_ID];   /* SIGN */
+    ngx_str_t   digest;                     /* SIGN */
+} ngx_autocert_question_t;
+
+
+typedef struct {
+    uint32_t    type;
+    uint64_t    number;
+    uint32_t    status;
+    uint32_t    bootstrap;  /* CHAIN: self-signed, until one is issued */
+    uint64_t    generation; /* CHAIN */
+    ngx_str_t   body;       /* CHAIN: strings of DER, leaf first;
+                               SIGN: ECDSA-Sig-Value */
+} ngx_autocert_answer_t;
+
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * put returns the length of the frame, 0 if it does not fit.  get refuses
+ * what is short, long, or not of the protocol, by NGX_ERROR; strings are
+ * views into the frame.
+ */
+size_t ngx_autocert_protocol_hello_put(ngx_autocert_hello_t *hello,
+    u_char *frame, size_t size);
+ngx_int_t ngx_autocert_protocol_hello_get(ngx_autocert_hello_t *hello,
+    u_char *frame, size_t len);
+
+size_t ngx_autocert_protocol_question_put(ngx_autocert_question_t *question,
+    u_char *frame, size_t size);
+ngx_int_t ngx_autocert_protocol_question_get(
+    ngx_autocert_question_t *question, u_char *frame, size_t len);
+
+size_t ngx_autocert_protocol_answer_put(ngx_autocert_answer_t *answer,
+    u_char *frame, size_t size);
+ngx_int_t ngx_autocert_protocol_answer_get(ngx_autocert_answer_t *answer,
+    u_char *frame, size_t len);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_PROTOCOL_H_INCLUDED_ */

@@ -1,0 +1,124 @@
+
+/*
+ * All that a server module (http, later stream) sees of the core: what to
+ * obtain, told at configuration time, and two questions of a worker.
+ */
+
+
+#ifndef _NGX_AUTOCERT_H_INCLUDED_
+#define _NGX_AUTOCERT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+
+#define NGX_AUTOCERT_VERSION         "0.1.0"
+
+
+/*
+ * A server module refers to the core weakly: loaded in the wrong order it
+ * can still say so, instead of failing in the dynamic linker.
+ */
+#ifdef NGX_AUTOCERT_CORE
+#define ngx_autocert_import
+#else
+#define ngx_autocert_import  __attribute__((weak))
+#endif
+
+
+#define NGX_AUTOCERT_CHALLENGE_AUTO      0
+#define NGX_AUTOCERT_CHALLENGE_HTTP      1
+#define NGX_AUTOCERT_CHALLENGE_TLS_ALPN  2
+
+
+/* A certificate to obtain and keep. */
+
+typedef struct {
+    ngx_str_t        name;
+    int              curve;          /* NID */
+    time_t           renew_before;   /* seconds */
+    ngx_uint_t       challenge;
+    u_char          *file;           /* of the server block, for messages */
+    ngx_uint_t       line;
+    unsigned         bootstrap:1;    /* never ordered: self-signed for ever */
+} ngx_autocert_name_t;
+
+
+typedef struct ngx_autocert_core_s  ngx_autocert_core_t;
+
+typedef struct {
+    ngx_array_t          names;      /* ngx_autocert_name_t */
+    ngx_array_t          contacts;   /* ngx_str_t, user@host */
+    ngx_str_t            path;       /* of the store */
+    ngx_str_t            ca;         /* URL of the directory */
+    ngx_str_t            ca_certificate;    /* empty: the system's bundle */
+    ngx_resolver_t      *resolver;   /* NULL: names can't be resolved */
+    ngx_msec_t           resolver_timeout;
+    ngx_rbtree_t         tree;       /* of names, while they are added */
+    ngx_rbtree_node_t    sentinel;
+    ngx_hash_t           hash;       /* name -> index + 1 */
+    unsigned             public:1;   /* the CA signs public names alone */
+    unsigned             plain:1;    /* some plain listener can answer */
+
+    ngx_autocert_core_t *core;       /* NULL: nothing to do in this cycle */
+} ngx_autocert_conf_t;
+
+
+/* The configuration of the cycle that is being read. */
+ngx_autocert_import ngx_autocert_conf_t *ngx_autocert_get_conf(
+    ngx_cycle_t *cycle);
+
+/*
+ * Values of directives: NULL (NGX_CONF_OK), or what is wrong with them.
+ * add_contact drops duplicates.
+ */
+ngx_autocert_import char *ngx_autocert_set_ca(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf, ngx_str_t *value);
+ngx_autocert_import char *ngx_autocert_set_ca_certificate(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf, ngx_str_t *value);
+ngx_autocert_import char *ngx_autocert_set_path(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf, ngx_str_t *value);
+ngx_autocert_import char *ngx_autocert_add_contact(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf, ngx_str_t *value);
+
+/*
+ * Adds a name, once, and gives its index.  NGX_DECLINED: no certificate can
+ * be had for it, which was logged; NGX_ERROR: memory.  The CA is set before.
+ */
+ngx_autocert_import ngx_int_t ngx_autocert_add_name(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf, ngx_autocert_name_t *name, ngx_uint_t *index);
+
+/*
+ * The configuration is complete: reserves all that a helper and the workers
+ * will need.  Call only if there are names.
+ */
+ngx_autocert_import char *ngx_autocert_prepare(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf);
+
+/* The index of a name, in any case, or NGX_DECLINED. */
+ngx_autocert_import ngx_int_t ngx_autocert_find_name(
+    ngx_autocert_conf_t *acf, ngx_str_t *name, ngx_uint_t *index);
+
+/*
+ * In the certificate callback of a worker: gives the connection the chain
+ * and the remote key of the name with this index.  fallback: the connection
+ * has a certificate of its own, so no bootstrap one is wanted.  NGX_OK;
+ * NGX_DECLINED: the fallback is to be served; NGX_ERROR: there is none.
+ */
+ngx_autocert_import ngx_int_t ngx_autocert_handshake(ngx_connection_t *c,
+    ngx_uint_t index, ngx_uint_t fallback);
+
+/*
+ * The key authorization of a pending HTTP-01 challenge, for this host (lower
+ * case) and token, in buf of at least NGX_AUTOCERT_CHALLENGE_SIZE bytes.
+ * NGX_OK, or NGX_DECLINED if none is pending.
+ */
+#define NGX_AUTOCERT_CHALLENGE_SIZE  256
+
+ngx_autocert_import ngx_int_t ngx_autocert_challenge(ngx_str_t *host,
+    ngx_str_t *token, ngx_str_t *key_authorization, u_char *buf);
+
+
+#endif /* _NGX_AUTOCERT_H_INCLUDED_ */

@@ -1,0 +1,164 @@
+
+/*
+ * Certificates, keys, accounts and the state of names on disk.
+ *
+ *     <path>/.lock                     one client at a time on this host
+ *     <path>/.accounts/<hash of URL>/  account.key, account.json
+ *     <path>/<name>/privkey.pem        fullchain.pem
+ *     <path>/<name>/privkey.next.pem   the key of the order under way
+ *     <path>/<name>/state.json
+ *
+ * Everything is opened relative to a directory descriptor, without following
+ * links; a file of a wrong owner, mode or type is refused.  Blocking; may be
+ * called from several threads on one store, each with a pool of its own, as
+ * long as only one of them writes.
+ */
+
+
+#ifndef _NGX_AUTOCERT_STORE_H_INCLUDED_
+#define _NGX_AUTOCERT_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../base/ngx_autocert_fail.h"
+#include "../base/ngx_autocert_x509.h"
+
+
+#define NGX_AUTOCERT_STATE_BUDGET  8
+#define NGX_AUTOCERT_STATE_TOKENS  4
+
+
+typedef struct {
+    int         fd;             /* of path, -1 if not open */
+    int         lock;           /* of .lock, -1 if not held */
+    ngx_str_t   path;           /* for messages; NUL-terminated */
+} ngx_autocert_store_t;
+
+
+/* A chain and the key that belongs to it. */
+
+typedef struct {
+    ngx_autocert_chain_t  *chain;
+    EVP_PKEY              *key;
+} ngx_autocert_pair_t;
+
+
+/* Changes whenever one of the two files of a pair is replaced or rewritten. */
+
+typedef struct {
+    uint64_t    chain[4];       /* device, inode, ctime in ns, size; 0: none */
+    uint64_t    key[4];
+} ngx_autocert_stamp_t;
+
+
+/* What is remembered of a name: state.json.  Empty strings and 0: not set. */
+
+typedef struct {
+    ngx_str_t   ca;             /* directory URL these facts belong to */
+    time_t      renew_at;       /* computed once for the pair on disk */
+    ngx_str_t   order;          /* URL of the order under way */
+    ngx_uint_t  failures;       /* in a row */
+    time_t      next_attempt;   /* not before */
+    ngx_uint_t  kind;           /* of the last failure */
+    ngx_str_t   why;
+    ngx_str_t   detail;
+    time_t      failed_at;
+    time_t      issued_at;
+    ngx_uint_t  nissued;        /* issuances remembered, newest first */
+    time_t      issued[NGX_AUTOCERT_STATE_BUDGET];
+} ngx_autocert_state_t;
+
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * Opens path, makes it (0700, one level) if it is absent.  NGX_ERROR and
+ * fail: not absolute, not a directory, another owner than the effective
+ * user, writable by others, unwritable parent.
+ */
+ngx_int_t ngx_autocert_store_open(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *path, ngx_autocert_fail_t *fail);
+void ngx_autocert_store_close(ngx_autocert_store_t *store);
+
+/* NGX_OK, NGX_AGAIN if another process holds it, NGX_ERROR and fail. */
+ngx_int_t ngx_autocert_store_lock(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail);
+void ngx_autocert_store_unlock(ngx_autocert_store_t *store);
+
+/*
+ * NGX_OK: a pair that matches, to be freed by the caller; completes a commit
+ * that was interrupted (takes whichever of privkey.pem and privkey.next.pem
+ * matches; finishes the renames if the store is locked by us).
+ * NGX_DECLINED: nothing there.
+ * NGX_ERROR and fail: something is there that is no pair.
+ */
+ngx_int_t ngx_autocert_store_load(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_pair_t *pair,
+    ngx_autocert_fail_t *fail);
+void ngx_autocert_store_pair_free(ngx_autocert_pair_t *pair);
+
+/* The chain alone, no key read: for the clock.  Returns as load. */
+ngx_int_t ngx_autocert_store_chain(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_chain_t **chain,
+    ngx_autocert_fail_t *fail);
+
+/* Zeroed where there is no such file.  Two fstatat(), no open. */
+void ngx_autocert_store_stamp(ngx_autocert_store_t *store, ngx_str_t *name,
+    ngx_autocert_stamp_t *stamp);
+
+/* Renames or copies what is there of a damaged pair to *.bad. */
+ngx_int_t ngx_autocert_store_set_aside(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_fail_t *fail);
+
+/*
+ * The key of the order under way: read if it is there (NGX_OK), else
+ * NGX_DECLINED; put writes it before finalize; drop removes it.
+ */
+ngx_int_t ngx_autocert_store_next_get(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, EVP_PKEY **key,
+    ngx_autocert_fail_t *fail);
+ngx_int_t ngx_autocert_store_next_put(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, EVP_PKEY *key,
+    ngx_autocert_fail_t *fail);
+void ngx_autocert_store_next_drop(ngx_autocert_store_t *store,
+    ngx_str_t *name);
+
+/*
+ * Makes the chain (PEM) and the key in privkey.next.pem the pair of name.
+ * Old or new after a crash at any instruction, never none.  The caller has
+ * checked that they match.
+ */
+ngx_int_t ngx_autocert_store_commit(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_str_t *chain,
+    ngx_autocert_fail_t *fail);
+
+/*
+ * NGX_OK, NGX_DECLINED (none; state zeroed), NGX_ERROR and fail (damaged;
+ * state zeroed).  Strings are allocated from pool.
+ */
+ngx_int_t ngx_autocert_store_state_get(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_state_t *state,
+    ngx_autocert_fail_t *fail);
+ngx_int_t ngx_autocert_store_state_put(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_state_t *state,
+    ngx_autocert_fail_t *fail);
+
+/*
+ * The account at a CA.  get: NGX_OK with the key and the account's URL (empty
+ * if it is not registered yet), NGX_DECLINED, NGX_ERROR and fail.  contacts
+ * is an array of ngx_str_t.  put writes account.key once and account.json
+ * each time.
+ */
+ngx_int_t ngx_autocert_store_account_get(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *ca, EVP_PKEY **key, ngx_str_t *url,
+    ngx_array_t *contacts, ngx_autocert_fail_t *fail);
+ngx_int_t ngx_autocert_store_account_put(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *ca, EVP_PKEY *key, ngx_str_t *url,
+    ngx_array_t *contacts, ngx_autocert_fail_t *fail);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_STORE_H_INCLUDED_ */

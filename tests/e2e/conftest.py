@@ -1,0 +1,163 @@
+import os
+import re
+import shutil
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from support import namespace                           # noqa: E402
+from support.certs import Authority                     # noqa: E402
+from support.nginx import BUILD, Nginx                  # noqa: E402
+from support.pebble import ChallTestSrv, Pebble         # noqa: E402
+
+KEPT = f"{BUILD}/e2e"
+
+
+def pytest_configure(config):
+    if os.geteuid() != 0:
+        raise pytest.UsageError("these tests need root: they make namespaces")
+
+    if not namespace.inside():
+        capture = config.pluginmanager.getplugin("capturemanager")
+        if capture:
+            capture.stop_global_capturing()
+        namespace.enter([sys.executable, "-B", "-m", "pytest",
+                         *config.invocation_params.args])
+
+    namespace.furnish()
+    shutil.rmtree(KEPT, ignore_errors=True)
+
+
+class TooLong(Exception):
+    pass
+
+
+def too_long(signum, frame):
+    raise TooLong("the test took longer than it may")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """Each test ends, whatever hangs."""
+
+    marker = item.get_closest_marker("limit")
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(marker.args[0] if marker else 120)
+    yield
+    signal.alarm(0)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """The logs of a test that failed: their ends in the report, whole files
+    in build/e2e."""
+
+    report = (yield).get_result()
+
+    if not report.failed:
+        return
+
+    place = item.funcargs.get("place")
+    if place is None or not os.path.isdir(place):
+        return
+
+    kept = f"{KEPT}/{os.path.basename(place)}"
+    for root, _, files in os.walk(place):
+        for name in sorted(files):
+            if not name.endswith((".log", ".conf", ".json")):
+                continue
+
+            path = os.path.join(root, name)
+            copy = os.path.join(kept, os.path.relpath(path, place))
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            shutil.copyfile(path, copy)
+
+            if name.endswith(".log"):
+                with open(path, errors="replace") as f:
+                    tail = f.read()[-4000:]
+                report.sections.append((copy, tail))
+
+
+@pytest.fixture
+def place(request):
+    """A directory of the test's own that workers can reach."""
+
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name)[:80]
+    path = f"{namespace.STATE}/{name}"
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path, mode=0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(f"{namespace.STATE}/autocert", ignore_errors=True)
+
+
+@pytest.fixture
+def nginx(place):
+    """
+    nginx(http=..., main=..., conf=..., workers=..., ...) -> Nginx, not yet
+    started.  At the end each is stopped, nothing of it may be left, and its
+    log may hold no alert, emerg or crit save what it was told to allow().
+    """
+
+    made = []
+
+    def make(http="", main="", **options):
+        server = Nginx(f"{place}/nginx{len(made) or ''}", http, main,
+                       **options)
+        made.append(server)
+        return server
+
+    yield make
+
+    faults = []
+    for server in made:
+        try:
+            server.stop()
+        except Exception as e:
+            faults.append(str(e))
+            server.kill_all()
+        try:
+            server.check_log()
+        except AssertionError as e:
+            faults.append(str(e))
+
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """The CA behind Pebble's own TLS certificate, and for hand-made ones."""
+
+    return Authority()
+
+
+@pytest.fixture
+def dns(place):
+    """Pebble's DNS, at 127.0.0.1:53."""
+
+    server = ChallTestSrv(f"{place}/dns")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def pebble(place, authority, dns):
+    """pebble(nonce_reject=..., validity=..., ...) -> Pebble, started."""
+
+    made = []
+
+    def make(**options):
+        server = Pebble(f"{place}/pebble{len(made) or ''}", authority,
+                        **options)
+        made.append(server)
+        return server.start()
+
+    yield make
+
+    for server in made:
+        server.stop()

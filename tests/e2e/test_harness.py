@@ -1,0 +1,130 @@
+"""The harness itself, with a stock NGINX and a certificate on disk."""
+
+import signal
+import ssl
+
+import pytest
+
+from support import proc, tls
+from support.certs import self_signed
+from support.wait import wait_for
+
+STATIC = """
+    server {
+        listen 80;
+        listen 443 ssl;
+        server_name example.com;
+        ssl_certificate {dir}/cert.pem;
+        ssl_certificate_key {dir}/key.pem;
+        location / { return 200 "hello\\n"; }
+    }
+"""
+
+
+@pytest.fixture
+def stock(nginx):
+    server = nginx(STATIC, modules=False)
+    server.pair = self_signed("example.com", "secp384r1")
+    server.pair.write(f"{server.dir}/cert.pem", f"{server.dir}/key.pem")
+    return server
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_start_reload_stop(stock, daemon):
+    stock.daemon = daemon
+    stock.write(STATIC).start()
+
+    assert proc.title(stock.master).startswith("nginx: master process")
+    assert len(stock.workers()) == 2
+    assert stock.helpers() == []
+
+    old, mark = stock.workers(), stock.mark()
+    stock.reload()
+    stock.wait_gone(old)
+    stock.wait_log("reconfiguring", since=mark)
+    assert not set(old) & set(stock.workers())
+
+    everyone = stock.processes()
+    stock.stop()
+    assert not any(map(proc.alive, everyone))
+
+
+def test_handshakes(stock):
+    stock.start()
+
+    for version, text in (tls.TLS12, "TLSv1.2"), (tls.TLS13, "TLSv1.3"):
+        peer = tls.handshake("example.com", version=version)
+        assert peer.version == text
+        assert peer.der == stock.pair.der
+        assert peer.names == ["example.com"]
+        assert peer.self_signed and peer.curve == "secp384r1"
+
+    assert tls.handshake("example.com", root=stock.pair.pem)
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        tls.handshake("other.com", root=stock.pair.pem)
+
+    assert tls.fetch("example.com")[::2] == (200, b"hello\n")
+    assert tls.fetch("example.com", port=80, tls=False)[2] == b"hello\n"
+    assert "subject=CN = example.com" in tls.s_client(name="example.com")
+
+
+def test_stream_sees_a_new_certificate_and_failures(stock):
+    stock.start()
+
+    with tls.HandshakeStream("example.com") as stream:
+        stream.wait(20)
+        new = self_signed("example.com")
+        new.write(f"{stock.dir}/cert.pem", f"{stock.dir}/key.pem")
+        stock.reload()
+        stream.wait(20)
+
+        assert list(stream.certificates) == [stock.pair.der, new.der]
+        assert stream.failures == []
+
+        stock.stop("TERM")
+        wait_for(lambda: stream.failures, 5, "a failed handshake")
+
+
+def test_bad_log_is_told(stock):
+    stock.start()
+    worker = stock.workers()[0]
+    stock.signal("KILL", worker)
+    stock.wait_log("exited on signal 9")
+
+    with pytest.raises(AssertionError, match="exited on signal 9"):
+        stock.check_log()
+
+    stock.allow(r"worker process \d+ exited on signal 9")
+    stock.check_log()
+
+
+def test_left_process_is_told(stock):
+    stock.start()
+    worker = stock.workers()[0]
+    stock.signal("STOP", worker)
+
+    with pytest.raises(AssertionError, match="nothing left"):
+        stock.stop(timeout=1)
+
+    proc.send(worker, signal.SIGCONT)
+
+
+def test_configuration_errors(nginx):
+    server = nginx("nonsense;", modules=False)
+    server.allow("unknown directive")
+
+    done = server.test()
+    assert done.returncode == 1
+    assert 'unknown directive "nonsense"' in done.stdout
+
+
+def test_pebble(pebble, dns):
+    dns.set_a("two.test", "127.0.0.2")
+    ca = pebble()
+
+    assert b"BEGIN CERTIFICATE" in ca.root()
+    assert b"newOrder" in tls.fetch("localhost", "/dir", port=14000,
+                                    root=open(ca.trust).read())[2]
+    assert ca.issued() == 0
+    assert dns.history("two.test") == []

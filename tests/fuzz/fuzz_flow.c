@@ -1,0 +1,282 @@
+
+/*
+ * The input is what a CA answers, one after the other:
+ *
+ *     byte 0      settings: 1, an order is resumed; 2, the account is known;
+ *                 4, tls-alpn-01
+ *     responses   status in hundreds and 3 flags (1 byte), length of the body
+ *                 (2 bytes), body; a status byte of 0: the response is lost
+ *
+ * Whatever it says, the flow ends, in bounded time and requests, and leaves
+ * no token behind.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../../src/acme/ngx_autocert_flow.h"
+#include "../unit/ngx_stub.h"
+
+
+#define FUZZ_NOW      1700000000
+#define FUZZ_ACTIONS  4000
+#define FUZZ_URL      "https://ca.test/1"
+
+
+typedef struct {
+    const uint8_t  *pos;
+    const uint8_t  *end;
+    ngx_uint_t      nonce;
+} fuzz_t;
+
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+static ngx_uint_t  fuzz_statuses[] = { 0, 200, 201, 301, 400, 403, 404, 409,
+                                       429, 500, 503 };
+
+
+#define fuzz_assert(x)  if (!(x)) { __builtin_trap(); }
+
+
+/* the signature is not what is tested here */
+
+static ngx_int_t
+fuzz_sign(void *data, ngx_str_t *message, u_char signature[64])
+{
+    (void) data;
+    (void) message;
+
+    ngx_memzero(signature, 64);
+
+    return NGX_OK;
+}
+
+
+static void
+fuzz_str(ngx_str_t *str, const char *text)
+{
+    str->data = (u_char *) text;
+    str->len = ngx_strlen(text);
+}
+
+
+/* Returns 0 if there is no response. */
+
+static ngx_uint_t
+fuzz_response(fuzz_t *fuzz, ngx_autocert_response_t *response, u_char *nonce)
+{
+    u_char      *body;
+    uint8_t      flags;
+    ngx_uint_t   i;
+
+    if (fuzz->end - fuzz->pos < 3) {
+        return 0;
+    }
+
+    flags = fuzz->pos[0];
+    i = flags & 0x0f;
+
+    if (i == 0 || i >= sizeof(fuzz_statuses) / sizeof(fuzz_statuses[0])) {
+        fuzz->pos++;
+        return 0;
+    }
+
+    response->status = fuzz_statuses[i];
+    response->body.len = ngx_min((size_t) (fuzz->pos[1] << 8 | fuzz->pos[2]),
+                                 (size_t) (fuzz->end - fuzz->pos - 3));
+    fuzz->pos += 3;
+
+    /* in memory of its own, so that nothing behind it is read */
+
+    body = ngx_alloc(response->body.len + 1, &ngx_stub_log);
+    fuzz_assert(body);
+
+    ngx_memcpy(body, fuzz->pos, response->body.len);
+    response->body.data = body;
+
+    fuzz->pos += response->body.len;
+
+    if (flags & 0x10) {
+        fuzz_str(&response->location, FUZZ_URL);
+    }
+
+    if (flags & 0x20) {
+        fuzz_str(&response->retry_after, "3");
+    }
+
+    if (flags & 0x40) {
+        response->nonce.data = nonce;
+        response->nonce.len = ngx_sprintf(nonce, "n%ui", fuzz->nonce++)
+                              - nonce;
+    }
+
+    fuzz_str(&response->content_type, (flags & 0x80)
+                                      ? "application/pem-certificate-chain"
+                                      : "application/json");
+
+    return 1;
+}
+
+
+static void
+fuzz_send(fuzz_t *fuzz, ngx_autocert_flow_t *flow, time_t now,
+    ngx_autocert_request_t *request)
+{
+    u_char                    nonce[32];
+    ngx_pool_t               *pool;
+    ngx_autocert_url_t        url;
+    ngx_autocert_fail_t       fail;
+    ngx_autocert_response_t   response;
+
+    fuzz_assert(ngx_autocert_message_url(&request->url, &url) == NGX_OK);
+    fuzz_assert((request->method == NGX_AUTOCERT_POST)
+                == (request->body.len != 0));
+
+    pool = ngx_create_pool(4096, &ngx_stub_log);
+    fuzz_assert(pool);
+
+    ngx_memzero(&response, sizeof(ngx_autocert_response_t));
+    response.pool = pool;
+
+    fuzz_assert(ngx_array_init(&response.links, pool, 1, sizeof(ngx_str_t))
+                == NGX_OK);
+
+    if (fuzz_response(fuzz, &response, nonce)) {
+        ngx_autocert_flow_took(flow, now, &response);
+        ngx_free(response.body.data);
+
+    } else {
+        ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+        fail.kind = NGX_AUTOCERT_FAIL_NETWORK;
+        ngx_str_set(&fail.why, "lost");
+        ngx_autocert_flow_lost(flow, now, &fail);
+    }
+
+    ngx_destroy_pool(pool);
+}
+
+
+static void
+fuzz_run(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
+{
+    time_t                  now;
+    ngx_str_t               csr, token;
+    ngx_uint_t              i, published;
+    ngx_autocert_action_t   action;
+
+    now = FUZZ_NOW;
+    published = 0;
+    ngx_str_null(&token);
+
+    for (i = 0; i < FUZZ_ACTIONS; i++) {
+
+        ngx_autocert_flow_next(flow, now, &action);
+
+        switch (action.type) {
+
+        case NGX_AUTOCERT_FLOW_SEND:
+            fuzz_send(fuzz, flow, now, &action.request);
+            break;
+
+        case NGX_AUTOCERT_FLOW_WAIT:
+            fuzz_assert(action.until > now && action.until <= now + 604800);
+            now = action.until;
+            break;
+
+        case NGX_AUTOCERT_FLOW_SOLVE:
+            fuzz_assert(action.token.len >= 16 && action.token.len <= 128);
+
+            if (action.publish) {
+                fuzz_assert(!published);
+                token = action.token;
+
+            } else if (published) {
+                fuzz_assert(token.len == action.token.len
+                            && ngx_memcmp(token.data, action.token.data,
+                                          token.len)
+                               == 0);
+            }
+
+            published = action.publish;
+            break;
+
+        case NGX_AUTOCERT_FLOW_KEY:
+            fuzz_str(&csr, "CSR");
+            ngx_autocert_flow_key(flow, &csr);
+            break;
+
+        case NGX_AUTOCERT_FLOW_SAVE:
+            break;
+
+        case NGX_AUTOCERT_FLOW_DONE:
+            fuzz_assert(flow->order->chain.len != 0);
+            fuzz_assert(flow->order->url.len != 0);
+            fuzz_assert(!published);
+            return;
+
+        case NGX_AUTOCERT_FLOW_FAILED:
+            fuzz_assert(flow->fail.kind != 0 && flow->fail.why.len != 0);
+            fuzz_assert(!published);
+            return;
+
+        default:
+            fuzz_assert(0);
+        }
+    }
+
+    /* each response is eaten, so that what is left is lost at last */
+
+    fuzz_assert(fuzz->end - fuzz->pos >= 3);
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_t                  fuzz;
+    ngx_pool_t             *pool;
+    ngx_autocert_flow_t     flow;
+    ngx_autocert_order_t    order;
+    ngx_autocert_issuer_t   issuer;
+
+    if (size == 0) {
+        return 0;
+    }
+
+    pool = ngx_create_pool(4096, &ngx_stub_log);
+    fuzz_assert(pool);
+
+    ngx_memzero(&issuer, sizeof(ngx_autocert_issuer_t));
+    ngx_memzero(&order, sizeof(ngx_autocert_order_t));
+
+    issuer.pool = pool;
+    issuer.key.sign = fuzz_sign;
+    fuzz_str(&issuer.directory, FUZZ_URL);
+    fuzz_str(&issuer.key.jwk, "{}");
+    fuzz_str(&issuer.key.thumbprint, "thumbprint");
+
+    fuzz_str(&order.name, "example.org");
+    fuzz_str(&order.challenge, (data[0] & 4) ? "tls-alpn-01" : "http-01");
+
+    if (data[0] & 1) {
+        fuzz_str(&order.url, FUZZ_URL);
+    }
+
+    if (data[0] & 2) {
+        fuzz_str(&issuer.kid, FUZZ_URL);
+    }
+
+    fuzz.pos = data + 1;
+    fuzz.end = data + size;
+    fuzz.nonce = 0;
+
+    ngx_autocert_flow_init(&flow, pool, &issuer, &order);
+    fuzz_run(&fuzz, &flow);
+
+    ngx_destroy_pool(pool);
+
+    return 0;
+}

@@ -1,0 +1,2284 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+
+#include "../../src/base/ngx_autocert_json.h"
+#include "../../src/base/ngx_autocert_x509.h"
+#include "../../src/store/ngx_autocert_store.h"
+#include "../../src/store/ngx_autocert_store_file.h"
+#include "../../src/store/ngx_autocert_store_state.h"
+#include "ngx_stub.h"
+
+
+#define TEST_NOW     1800000000
+#define TEST_NOBODY  65534
+
+#define TEST_CRASH   1
+#define TEST_FAIL    2
+#define TEST_COUNT   3
+
+#define test_has(text, part)                                                 \
+    assert_non_null(memmem((text).data, (text).len, part, strlen(part)))
+
+
+/* A certificate and its key, both in PEM. */
+
+typedef struct {
+    EVP_PKEY    *key;
+    ngx_str_t    key_pem;
+    ngx_str_t    chain_pem;
+} test_pair_t;
+
+
+static char                   test_dir[64];     /* the store is in here */
+static char                   test_path[80];
+static ngx_str_t              test_name = ngx_string("example.org");
+static ngx_pool_t            *test_pool;
+static ngx_autocert_store_t   test_store;
+static ngx_autocert_fail_t    test_fail;
+static test_pair_t            test_old, test_new, test_third;
+
+static ngx_uint_t             test_mode;
+static ngx_int_t              test_step;
+static ngx_uint_t             test_steps;
+static ngx_uint_t             test_unlinks_failed;
+
+
+/* System calls that change something, each of which may be the last. */
+
+static int
+test_call(void)
+{
+    if (test_mode == 0) {
+        return 0;
+    }
+
+    test_steps++;
+
+    if (test_mode == TEST_COUNT || test_step-- != 0) {
+        return 0;
+    }
+
+    if (test_mode == TEST_CRASH) {
+        _exit(77);
+    }
+
+    errno = EIO;
+
+    return -1;
+}
+
+
+int
+renameat(int from, const char *name, int to, const char *new_name)
+{
+    if (test_call() == -1) {
+        return -1;
+    }
+
+    return syscall(SYS_renameat2, from, name, to, new_name, 0);
+}
+
+
+int
+unlinkat(int fd, const char *name, int flags)
+{
+    if (test_call() == -1) {
+        test_unlinks_failed++;
+        return -1;
+    }
+
+    return syscall(SYS_unlinkat, fd, name, flags);
+}
+
+
+int
+mkdirat(int fd, const char *name, mode_t mode)
+{
+    return test_call() == -1 ? -1 : syscall(SYS_mkdirat, fd, name, mode);
+}
+
+
+int
+fchmod(int fd, mode_t mode)
+{
+    return test_call() == -1 ? -1 : syscall(SYS_fchmod, fd, mode);
+}
+
+
+int
+fsync(int fd)
+{
+    return test_call() == -1 ? -1 : syscall(SYS_fsync, fd);
+}
+
+
+/* In two halves: a crash leaves a part, and short writes are met. */
+
+ssize_t
+write(int fd, const void *buf, size_t len)
+{
+    if (test_call() == -1) {
+        return -1;
+    }
+
+    if (test_mode && len > 1) {
+        len /= 2;
+    }
+
+    return syscall(SYS_write, fd, buf, len);
+}
+
+
+static ngx_str_t
+test_bio_text(BIO *bio)
+{
+    char       *p;
+    ngx_str_t   text;
+
+    text.len = BIO_get_mem_data(bio, &p);
+    text.data = malloc(text.len + 1);
+    memcpy(text.data, p, text.len);
+    text.data[text.len] = '\0';
+
+    BIO_free(bio);
+
+    return text;
+}
+
+
+static void
+test_pair_make(test_pair_t *pair)
+{
+    BIO                   *bio;
+    ngx_autocert_chain_t  *chain;
+
+    pair->key = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+    assert_non_null(pair->key);
+
+    assert_int_equal(ngx_autocert_x509_key_write(pair->key, &pair->key_pem),
+                     NGX_OK);
+
+    chain = ngx_autocert_x509_self_signed(pair->key, &test_name, TEST_NOW,
+                                          90);
+    assert_non_null(chain);
+
+    bio = BIO_new(BIO_s_mem());
+    assert_int_equal(PEM_write_bio_X509(bio, sk_X509_value(chain->certs, 0)),
+                     1);
+
+    pair->chain_pem = test_bio_text(bio);
+
+    ngx_autocert_x509_chain_free(chain);
+}
+
+
+static void
+test_pair_destroy(test_pair_t *pair)
+{
+    EVP_PKEY_free(pair->key);
+    ngx_autocert_x509_secret_free(&pair->key_pem);
+    free(pair->chain_pem.data);
+}
+
+
+static int
+test_group_setup(void **state)
+{
+    (void) state;
+
+    test_pair_make(&test_old);
+    test_pair_make(&test_new);
+    test_pair_make(&test_third);
+
+    return 0;
+}
+
+
+static int
+test_group_teardown(void **state)
+{
+    (void) state;
+
+    test_pair_destroy(&test_old);
+    test_pair_destroy(&test_new);
+    test_pair_destroy(&test_third);
+
+    return 0;
+}
+
+
+static char *
+test_file(const char *fmt, ...)
+{
+    va_list  args;
+
+    static char         path[4][256];
+    static ngx_uint_t   n;
+
+    n = (n + 1) % 4;
+
+    va_start(args, fmt);
+    (void) vsnprintf(path[n], sizeof(path[n]), fmt, args);
+    va_end(args);
+
+    return path[n];
+}
+
+
+/* of the name's directory */
+
+static char *
+test_in(const char *file)
+{
+    return test_file("%s/example.org/%s", test_path, file);
+}
+
+
+static void
+test_put(const char *path, ngx_str_t *text, mode_t mode)
+{
+    int  fd;
+
+    (void) unlink(path);
+
+    fd = open(path, O_WRONLY|O_CREAT|O_EXCL, 0600);
+    assert_true(fd != -1);
+    assert_int_equal(syscall(SYS_write, fd, text->data, text->len),
+                     text->len);
+    assert_int_equal(fchmod(fd, mode), 0);
+    (void) close(fd);
+}
+
+
+static void
+test_put_text(const char *path, const char *text)
+{
+    ngx_str_t  s;
+
+    s.data = (u_char *) text;
+    s.len = strlen(text);
+
+    test_put(path, &s, 0600);
+}
+
+
+static void
+test_put_pair(test_pair_t *chain, test_pair_t *key, test_pair_t *next)
+{
+    (void) mkdir(test_file("%s/example.org", test_path), 0700);
+
+    (void) unlink(test_in("fullchain.pem"));
+    (void) unlink(test_in("privkey.pem"));
+    (void) unlink(test_in("privkey.next.pem"));
+
+    if (chain) {
+        test_put(test_in("fullchain.pem"), &chain->chain_pem, 0644);
+    }
+
+    if (key) {
+        test_put(test_in("privkey.pem"), &key->key_pem, 0600);
+    }
+
+    if (next) {
+        test_put(test_in("privkey.next.pem"), &next->key_pem, 0600);
+    }
+}
+
+
+static ngx_uint_t
+test_exists(const char *path)
+{
+    struct stat  st;
+
+    return lstat(path, &st) == 0;
+}
+
+
+static mode_t
+test_mode_of(const char *path)
+{
+    struct stat  st;
+
+    assert_int_equal(lstat(path, &st), 0);
+
+    return st.st_mode & 07777;
+}
+
+
+static ngx_uint_t
+test_temps(const char *path)
+{
+    DIR            *d;
+    ngx_uint_t      n;
+    struct dirent  *de;
+
+    n = 0;
+    d = opendir(path);
+    assert_non_null(d);
+
+    while ((de = readdir(d)) != NULL) {
+        n += strncmp(de->d_name, ".tmp.", 5) == 0;
+    }
+
+    (void) closedir(d);
+
+    return n;
+}
+
+
+static void
+test_remove(const char *path)
+{
+    char  *cmd;
+
+    cmd = test_file("rm -rf '%s'", path);
+    assert_int_equal(system(cmd), 0);
+}
+
+
+static int
+test_setup(void **state)
+{
+    ngx_str_t  path;
+
+    (void) state;
+
+    test_mode = 0;
+    ngx_stub_fail_at = 0;
+    (void) umask(022);
+
+    strcpy(test_dir, "/tmp/test_store.XXXXXX");
+    assert_non_null(mkdtemp(test_dir));
+    (void) sprintf(test_path, "%s/autocert", test_dir);
+
+    test_pool = ngx_create_pool(4096, &ngx_stub_log);
+    assert_non_null(test_pool);
+
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    path.data = (u_char *) test_path;
+    path.len = strlen(test_path);
+
+    assert_int_equal(ngx_autocert_store_open(&test_store, test_pool, &path,
+                                             &test_fail),
+                     NGX_OK);
+    return 0;
+}
+
+
+static int
+test_teardown(void **state)
+{
+    (void) state;
+
+    test_mode = 0;
+    ngx_stub_fail_at = 0;
+    assert_int_equal(seteuid(getuid()), 0);
+
+    ngx_autocert_store_close(&test_store);
+    ngx_destroy_pool(test_pool);
+    test_remove(test_dir);
+
+    return 0;
+}
+
+
+static ngx_int_t
+test_open(const char *path, ngx_autocert_store_t *store)
+{
+    ngx_str_t  s;
+
+    s.data = (u_char *) path;
+    s.len = strlen(path);
+
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_open(store, test_pool, &s, &test_fail);
+}
+
+
+static void
+test_lock(void)
+{
+    assert_int_equal(ngx_autocert_store_lock(&test_store, test_pool,
+                                             &test_fail),
+                     NGX_OK);
+}
+
+
+static ngx_int_t
+test_load(ngx_autocert_pair_t *pair)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_load(&test_store, test_pool, &test_name, pair,
+                                   &test_fail);
+}
+
+
+/* What load gives: one of the pairs, or NULL. */
+
+static test_pair_t *
+test_loaded(void)
+{
+    ngx_uint_t            i;
+    test_pair_t          *found;
+    ngx_autocert_pair_t   pair;
+    u_char                id[NGX_AUTOCERT_X509_ID];
+
+    test_pair_t  *pairs[] = { &test_old, &test_new, &test_third };
+
+    if (test_load(&pair) != NGX_OK) {
+        assert_null(pair.chain);
+        assert_null(pair.key);
+        return NULL;
+    }
+
+    found = NULL;
+
+    assert_int_equal(ngx_autocert_x509_key_id(pair.key, id), NGX_OK);
+    assert_memory_equal(id, pair.chain->id, NGX_AUTOCERT_X509_ID);
+
+    for (i = 0; i < 3; i++) {
+        if (EVP_PKEY_eq(pairs[i]->key, pair.key) == 1) {
+            found = pairs[i];
+        }
+    }
+
+    assert_non_null(found);
+
+    ngx_autocert_store_pair_free(&pair);
+    assert_null(pair.chain);
+    assert_null(pair.key);
+
+    return found;
+}
+
+
+static void
+test_load_refused(const char *why)
+{
+    ngx_autocert_pair_t  pair;
+
+    assert_int_equal(test_load(&pair), NGX_ERROR);
+    assert_null(pair.chain);
+    assert_null(pair.key);
+
+    test_has(test_fail.why, why);
+    test_has(test_fail.why, test_path);
+    assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_CONFIGURATION);
+}
+
+
+static ngx_int_t
+test_next_put(test_pair_t *pair)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_next_put(&test_store, test_pool, &test_name,
+                                       pair->key, &test_fail);
+}
+
+
+static ngx_int_t
+test_commit(test_pair_t *pair)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_commit(&test_store, test_pool, &test_name,
+                                     &pair->chain_pem, &test_fail);
+}
+
+
+static void
+test_store_open(void **state)
+{
+    char                  *file, *link, *absent, *open;
+    ngx_str_t              s;
+    ngx_autocert_store_t   store;
+
+    (void) state;
+
+    assert_int_equal(test_mode_of(test_path), 0700);
+    assert_string_equal((char *) test_store.path.data, test_path);
+
+    assert_int_equal(test_open(test_file("%s///", test_path), &store), NGX_OK);
+    assert_int_equal(store.path.len, strlen(test_path));
+    assert_int_equal(store.lock, -1);
+    ngx_autocert_store_close(&store);
+    assert_int_equal(store.fd, -1);
+    ngx_autocert_store_close(&store);
+
+    assert_int_equal(test_open("", &store), NGX_ERROR);
+    assert_int_equal(store.fd, -1);
+    assert_int_equal(test_open("autocert", &store), NGX_ERROR);
+    test_has(test_fail.why, "absolute");
+
+    s.data = (u_char *) "/tmp\0x";
+    s.len = 6;
+    assert_int_equal(ngx_autocert_store_open(&store, test_pool, &s,
+                                             &test_fail),
+                     NGX_ERROR);
+
+    file = test_file("%s/file", test_dir);
+    test_put_text(file, "");
+    assert_int_equal(test_open(file, &store), NGX_ERROR);
+    test_has(test_fail.why, "not a directory");
+    test_has(test_fail.why, file);
+
+    link = test_file("%s/link", test_dir);
+    assert_int_equal(symlink(test_path, link), 0);
+    assert_int_equal(test_open(link, &store), NGX_ERROR);
+    test_has(test_fail.why, "not a directory");
+    assert_int_equal(test_open(test_file("%s/", link), &store), NGX_ERROR);
+
+    absent = test_file("%s/a/b", test_dir);
+    assert_int_equal(test_open(absent, &store), NGX_ERROR);
+    test_has(test_fail.why, "No such file");
+    test_has(test_fail.why, absent);
+
+    open = test_file("%s/open", test_dir);
+    assert_int_equal(mkdir(open, 0700), 0);
+
+    assert_int_equal(chmod(open, 0770), 0);
+    assert_int_equal(test_open(open, &store), NGX_ERROR);
+    test_has(test_fail.why, "chmod 700");
+
+    assert_int_equal(chmod(open, 0702), 0);
+    assert_int_equal(test_open(open, &store), NGX_ERROR);
+    assert_int_equal(store.fd, -1);
+
+    assert_int_equal(chmod(open, 0755), 0);
+    assert_int_equal(test_open(open, &store), NGX_OK);
+    ngx_autocert_store_close(&store);
+}
+
+
+static void
+test_store_open_owner(void **state)
+{
+    char                  *other;
+    ngx_autocert_store_t   store;
+
+    (void) state;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    other = test_file("%s/other", test_dir);
+    assert_int_equal(mkdir(other, 0700), 0);
+    assert_int_equal(chown(other, TEST_NOBODY, 0), 0);
+
+    assert_int_equal(test_open(other, &store), NGX_ERROR);
+    test_has(test_fail.why, "chown 0");
+    test_has(test_fail.why, "65534");
+
+    /* a user of no rights: what is root's is not its own */
+
+    assert_int_equal(chmod(test_dir, 0755), 0);
+    assert_int_equal(chmod(test_path, 0755), 0);
+    assert_int_equal(seteuid(TEST_NOBODY), 0);
+
+    assert_int_equal(test_open(test_path, &store), NGX_ERROR);
+    test_has(test_fail.why, "chown 65534");
+
+    assert_int_equal(test_open(test_file("%s/mine", test_dir), &store),
+                     NGX_ERROR);
+    test_has(test_fail.why, "make the directory");
+    test_has(test_fail.why, "Permission denied");
+    assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_CONFIGURATION);
+
+    assert_int_equal(test_open(other, &store), NGX_OK);
+    ngx_autocert_store_close(&store);
+}
+
+
+static void
+test_store_lock(void **state)
+{
+    int                    go[2], said[2], status;
+    char                   c;
+    pid_t                  pid;
+    ngx_autocert_store_t   store;
+
+    (void) state;
+
+    assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(said), 0);
+
+    pid = fork();
+
+    if (pid == 0) {
+        (void) close(go[1]);
+
+        if (test_open(test_path, &store) != NGX_OK
+            || ngx_autocert_store_lock(&store, test_pool, &test_fail)
+               != NGX_OK)
+        {
+            _exit(1);
+        }
+
+        (void) !write(said[1], "x", 1);
+        (void) !read(go[0], &c, 1);
+
+        _exit(0);
+    }
+
+    assert_int_equal(read(said[0], &c, 1), 1);
+
+    assert_int_equal(ngx_autocert_store_lock(&test_store, test_pool,
+                                             &test_fail),
+                     NGX_AGAIN);
+    assert_int_equal(test_store.lock, -1);
+
+    (void) close(go[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+
+    /* a process that died holds nothing */
+
+    test_lock();
+    test_lock();
+    assert_true(test_store.lock != -1);
+    assert_int_equal(test_mode_of(test_file("%s/.lock", test_path)), 0600);
+
+    assert_int_equal(test_open(test_path, &store), NGX_OK);
+    assert_int_equal(ngx_autocert_store_lock(&store, test_pool, &test_fail),
+                     NGX_AGAIN);
+
+    /* given up, though a child has inherited it */
+
+    pid = fork();
+
+    if (pid == 0) {
+        (void) pause();
+        _exit(0);
+    }
+
+    ngx_autocert_store_unlock(&test_store);
+    assert_int_equal(test_store.lock, -1);
+    ngx_autocert_store_unlock(&test_store);
+
+    assert_int_equal(ngx_autocert_store_lock(&store, test_pool, &test_fail),
+                     NGX_OK);
+
+    (void) kill(pid, SIGKILL);
+    (void) waitpid(pid, &status, 0);
+
+    ngx_autocert_store_close(&store);
+    test_lock();
+
+    (void) close(go[0]);
+    (void) close(said[0]);
+    (void) close(said[1]);
+}
+
+
+static void
+test_store_lock_refused(void **state)
+{
+    char        *lock;
+    ngx_uint_t   i;
+
+    (void) state;
+
+    lock = test_file("%s/.lock", test_path);
+
+    for (i = 0; i < 3; i++) {
+
+        switch (i) {
+
+        case 0:
+            assert_int_equal(symlink("../file", lock), 0);
+            break;
+
+        case 1:
+            assert_int_equal(mkfifo(lock, 0600), 0);
+            break;
+
+        default:
+            assert_int_equal(mkdir(lock, 0700), 0);
+        }
+
+        memset(&test_fail, 0, sizeof(test_fail));
+        assert_int_equal(ngx_autocert_store_lock(&test_store, test_pool,
+                                                 &test_fail),
+                         NGX_ERROR);
+        test_has(test_fail.why, lock);
+        assert_int_equal(test_store.lock, -1);
+
+        assert_int_equal(remove(lock), 0);
+    }
+
+    assert_false(test_exists(test_file("%s/file", test_dir)));
+}
+
+
+static void
+test_store_names(void **state)
+{
+    u_char                 long_name[256];
+    EVP_PKEY              *key;
+    ngx_str_t              zero;
+    ngx_uint_t             i;
+    ngx_autocert_pair_t    pair;
+    ngx_autocert_chain_t  *chain;
+    ngx_autocert_state_t   st;
+    ngx_autocert_stamp_t   stamp;
+
+    ngx_str_t  names[] = {
+        ngx_string(""), ngx_string("."), ngx_string(".."),
+        ngx_string(".lock"), ngx_string(".accounts"), ngx_string("/"),
+        ngx_string("/etc"), ngx_string("a/b"), ngx_string("a/../../b"),
+        ngx_string("a/"), ngx_string("a\0b"), { 256, long_name }
+    };
+
+    (void) state;
+
+    memset(long_name, 'a', sizeof(long_name));
+    memset(&zero, 0, sizeof(zero));
+    memset(&st, 0, sizeof(st));
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+
+        assert_int_equal(ngx_autocert_store_load(&test_store, test_pool,
+                                                 &names[i], &pair,
+                                                 &test_fail),
+                         NGX_ERROR);
+        test_has(test_fail.why, "name");
+        assert_int_equal(ngx_autocert_store_chain(&test_store, test_pool,
+                                                  &names[i], &chain,
+                                                  &test_fail),
+                         NGX_ERROR);
+        assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
+                                                      &names[i], &test_fail),
+                         NGX_ERROR);
+        assert_int_equal(ngx_autocert_store_next_get(&test_store, test_pool,
+                                                     &names[i], &key,
+                                                     &test_fail),
+                         NGX_ERROR);
+        assert_int_equal(ngx_autocert_store_next_put(&test_store, test_pool,
+                                                     &names[i], test_new.key,
+                                                     &test_fail),
+                         NGX_ERROR);
+        assert_int_equal(ngx_autocert_store_commit(&test_store, test_pool,
+                                                   &names[i],
+                                                   &test_new.chain_pem,
+                                                   &test_fail),
+                         NGX_ERROR);
+        assert_int_equal(ngx_autocert_store_state_get(&test_store, test_pool,
+                                                      &names[i], &st,
+                                                      &test_fail),
+                         NGX_ERROR);
+        assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                      &names[i], &st,
+                                                      &test_fail),
+                         NGX_ERROR);
+
+        ngx_autocert_store_next_drop(&test_store, &names[i]);
+
+        memset(&stamp, 1, sizeof(stamp));
+        ngx_autocert_store_stamp(&test_store, &names[i], &stamp);
+        assert_int_equal(stamp.chain[1], 0);
+    }
+
+    assert_int_equal(rmdir(test_path), 0);
+}
+
+
+static void
+test_store_load(void **state)
+{
+    ngx_autocert_pair_t    pair;
+    ngx_autocert_chain_t  *chain;
+
+    (void) state;
+
+    assert_int_equal(test_load(&pair), NGX_DECLINED);
+    assert_int_equal(ngx_autocert_store_chain(&test_store, test_pool,
+                                              &test_name, &chain, &test_fail),
+                     NGX_DECLINED);
+    assert_null(chain);
+
+    test_put_pair(NULL, NULL, NULL);
+    assert_int_equal(test_load(&pair), NGX_DECLINED);
+
+    test_put_pair(NULL, NULL, &test_new);
+    assert_int_equal(test_load(&pair), NGX_DECLINED);
+    assert_true(test_exists(test_in("privkey.next.pem")));
+
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    test_put_pair(&test_old, &test_old, &test_new);
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    assert_int_equal(chmod(test_in("privkey.pem"), 0400), 0);
+    assert_int_equal(chmod(test_in("fullchain.pem"), 0400), 0);
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    assert_int_equal(ngx_autocert_store_chain(&test_store, test_pool,
+                                              &test_name, &chain, &test_fail),
+                     NGX_OK);
+    assert_int_equal(sk_X509_num(chain->certs), 1);
+    ngx_autocert_x509_chain_free(chain);
+}
+
+
+static void
+test_store_load_no_pair(void **state)
+{
+    (void) state;
+
+    test_put_pair(NULL, &test_old, NULL);
+    test_load_refused("without its certificate");
+
+    test_put_pair(&test_old, NULL, NULL);
+    test_load_refused("without its key");
+
+    test_put_pair(&test_old, NULL, &test_new);
+    test_load_refused("without its key");
+
+    test_put_pair(&test_old, &test_new, NULL);
+    test_load_refused("is not the key of the certificate");
+
+    test_put_pair(&test_old, &test_new, &test_third);
+    test_lock();
+    test_load_refused("is not the key of the certificate");
+    assert_true(test_exists(test_in("privkey.next.pem")));
+}
+
+
+static void
+test_store_load_damaged(void **state)
+{
+    size_t      n;
+    ngx_str_t   text;
+    EVP_PKEY   *rsa;
+    BIO        *bio;
+
+    (void) state;
+
+    for (n = 0; n < test_old.chain_pem.len - 1; n += 61) {
+        test_put_pair(&test_old, &test_old, NULL);
+        text = test_old.chain_pem;
+        text.len = n;
+        test_put(test_in("fullchain.pem"), &text, 0644);
+        test_load_refused("fullchain.pem\" is not a certificate chain: ");
+    }
+
+    for (n = 0; n < test_old.key_pem.len - 1; n += 23) {
+        test_put_pair(&test_old, &test_old, NULL);
+        text = test_old.key_pem;
+        text.len = n;
+        test_put(test_in("privkey.pem"), &text, 0600);
+        test_load_refused("privkey.pem\" is not a key of use here: ");
+    }
+
+    rsa = EVP_RSA_gen(2048);
+    bio = BIO_new(BIO_s_mem());
+    assert_int_equal(PEM_write_bio_PrivateKey(bio, rsa, NULL, NULL, 0, NULL,
+                                              NULL),
+                     1);
+    EVP_PKEY_free(rsa);
+    text = test_bio_text(bio);
+
+    test_put_pair(&test_old, NULL, NULL);
+    test_put(test_in("privkey.pem"), &text, 0600);
+    test_load_refused("privkey.pem\" is not a key of use here: ");
+    free(text.data);
+
+    text.len = 1024 * 1024;
+    text.data = malloc(text.len);
+    memset(text.data, '\n', text.len);
+
+    test_put_pair(&test_old, &test_old, NULL);
+    test_put(test_in("privkey.pem"), &text, 0600);
+    test_load_refused("privkey.pem\" is larger than 65536");
+
+    text.len = 65537;
+    test_put_pair(&test_old, &test_old, NULL);
+    test_put(test_in("fullchain.pem"), &text, 0644);
+    test_load_refused("fullchain.pem\" is larger than 65536");
+
+    text.len = 65536;
+    test_put(test_in("fullchain.pem"), &text, 0644);
+    test_load_refused("fullchain.pem\" is not a certificate chain: ");
+    free(text.data);
+}
+
+
+static void
+test_store_load_types(void **state)
+{
+    char        *file;
+    ngx_uint_t   i, k;
+
+    static char  *files[] = { "fullchain.pem", "privkey.pem" };
+
+    (void) state;
+
+    for (i = 0; i < 2; i++) {
+        for (k = 0; k < 4; k++) {
+
+            test_put_pair(&test_old, &test_old, NULL);
+            file = test_in(files[i]);
+
+            switch (k) {
+
+            case 0:
+                /* a link to a good file */
+                assert_int_equal(rename(file, test_in("other")), 0);
+                assert_int_equal(symlink("other", file), 0);
+                test_load_refused("is a symbolic link");
+                break;
+
+            case 1:
+                assert_int_equal(unlink(file), 0);
+                assert_int_equal(symlink("absent", file), 0);
+                test_load_refused("is a symbolic link");
+                break;
+
+            case 2:
+                assert_int_equal(unlink(file), 0);
+                assert_int_equal(mkfifo(file, 0600), 0);
+                test_load_refused("is not a regular file");
+                break;
+
+            default:
+                assert_int_equal(unlink(file), 0);
+                assert_int_equal(mkdir(file, 0700), 0);
+                test_load_refused("is not a regular file");
+                assert_int_equal(rmdir(file), 0);
+            }
+        }
+    }
+
+    /* the name itself */
+
+    test_put_pair(&test_old, &test_old, NULL);
+    file = test_file("%s/example.org", test_path);
+
+    assert_int_equal(rename(file, test_file("%s/other", test_path)), 0);
+    assert_int_equal(symlink("other", file), 0);
+    test_load_refused("example.org\" is not a directory");
+    assert_int_equal(unlink(file), 0);
+
+    test_put_text(file, "");
+    test_load_refused("example.org\" is not a directory");
+    assert_int_equal(unlink(file), 0);
+
+    assert_int_equal(mkfifo(file, 0600), 0);
+    test_load_refused("example.org\" is not a directory");
+    assert_int_equal(test_next_put(&test_new), NGX_ERROR);
+}
+
+
+static void
+test_store_load_modes(void **state)
+{
+    ngx_uint_t  i;
+
+    static struct {
+        char    *file;
+        mode_t   mode;
+        char    *why;
+    } cases[] = {
+        { "privkey.pem", 0640, "chmod 600" },
+        { "privkey.pem", 0604, "chmod 600" },
+        { "privkey.pem", 0610, "chmod 600" },
+        { "privkey.pem", 0602, "chmod 600" },
+        { "fullchain.pem", 0664, "chmod 644" },
+        { "fullchain.pem", 0646, "chmod 644" },
+        { "", 0770, "chmod 700" },
+        { "", 0702, "chmod 700" }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_put_pair(&test_old, &test_old, NULL);
+        assert_int_equal(chmod(test_in(cases[i].file), cases[i].mode), 0);
+        test_load_refused(cases[i].why);
+        assert_int_equal(chmod(test_in(cases[i].file), 0700), 0);
+    }
+
+    if (geteuid() != 0) {
+        return;
+    }
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_put_pair(&test_old, &test_old, NULL);
+        assert_int_equal(chown(test_in(cases[i].file), TEST_NOBODY, 0), 0);
+        test_load_refused("chown 0");
+        assert_int_equal(chown(test_in(cases[i].file), 0, 0), 0);
+    }
+
+    /* root's files are good for another user, if it can read them at all */
+
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_int_equal(chmod(test_dir, 0755), 0);
+    assert_int_equal(chmod(test_path, 0755), 0);
+    assert_int_equal(chmod(test_in(""), 0755), 0);
+
+    assert_int_equal(seteuid(TEST_NOBODY), 0);
+    test_load_refused("Permission denied");
+
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chown(test_in("privkey.pem"), TEST_NOBODY, 0), 0);
+
+    assert_int_equal(seteuid(TEST_NOBODY), 0);
+    assert_ptr_equal(test_loaded(), &test_old);
+}
+
+
+static void
+test_store_next(void **state)
+{
+    EVP_PKEY  *key;
+
+    (void) state;
+
+    assert_int_equal(ngx_autocert_store_next_get(&test_store, test_pool,
+                                                 &test_name, &key,
+                                                 &test_fail),
+                     NGX_DECLINED);
+    ngx_autocert_store_next_drop(&test_store, &test_name);
+    assert_false(test_exists(test_in("")));
+
+    (void) umask(0);
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
+    assert_int_equal(test_mode_of(test_in("")), 0700);
+    assert_int_equal(test_mode_of(test_in("privkey.next.pem")), 0600);
+
+    (void) umask(0777);
+    assert_int_equal(test_next_put(&test_third), NGX_OK);
+    assert_int_equal(test_mode_of(test_in("privkey.next.pem")), 0600);
+
+    assert_int_equal(ngx_autocert_store_next_get(&test_store, test_pool,
+                                                 &test_name, &key,
+                                                 &test_fail),
+                     NGX_OK);
+    assert_int_equal(EVP_PKEY_eq(key, test_third.key), 1);
+    EVP_PKEY_free(key);
+
+    assert_int_equal(chmod(test_in("privkey.next.pem"), 0644), 0);
+    assert_int_equal(ngx_autocert_store_next_get(&test_store, test_pool,
+                                                 &test_name, &key,
+                                                 &test_fail),
+                     NGX_ERROR);
+    assert_null(key);
+    test_has(test_fail.why, "chmod 600");
+
+    ngx_autocert_store_next_drop(&test_store, &test_name);
+    assert_false(test_exists(test_in("privkey.next.pem")));
+
+    /* what crashed writers left goes, if it cannot be a living one's */
+
+    (void) umask(022);
+    test_put_text(test_in(".tmp.1.0"), "x");
+    test_put_text(test_in(test_file(".tmp.%d.0", (int) getpid())), "x");
+
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
+    assert_int_equal(test_temps(test_in("")), 2);
+
+    test_lock();
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
+    assert_int_equal(test_temps(test_in("")), 0);
+}
+
+
+static void
+test_store_next_keeps_pair(void **state)
+{
+    (void) state;
+
+    /* a commit was interrupted, and nobody has loaded since */
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    assert_int_equal(test_next_put(&test_third), NGX_OK);
+    assert_ptr_equal(test_loaded(), &test_new);
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    ngx_autocert_store_next_drop(&test_store, &test_name);
+    assert_ptr_equal(test_loaded(), &test_new);
+    assert_false(test_exists(test_in("privkey.next.pem")));
+
+    test_put_pair(&test_new, NULL, &test_new);
+    assert_int_equal(test_next_put(&test_third), NGX_OK);
+    assert_ptr_equal(test_loaded(), &test_new);
+
+    /* it cannot be finished: then the key stays where it is */
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    test_mode = TEST_FAIL;
+    test_step = 0;
+    assert_int_equal(test_next_put(&test_third), NGX_ERROR);
+    test_step = 0;
+    ngx_autocert_store_next_drop(&test_store, &test_name);
+    test_mode = 0;
+    assert_ptr_equal(test_loaded(), &test_new);
+}
+
+
+static void
+test_store_commit(void **state)
+{
+    (void) state;
+
+    /* the directory of the name, and its key, have to be there */
+
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    test_has(test_fail.why, "No such file");
+    assert_false(test_exists(test_in("")));
+
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    test_has(test_fail.why, "privkey.next.pem");
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    assert_int_equal(test_next_put(&test_third), NGX_OK);
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    test_has(test_fail.why, "is not the key");
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    test_put_text(test_in("privkey.next.pem"), "damaged");
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
+    test_new.chain_pem.len -= 30;
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    test_new.chain_pem.len += 30;
+    test_has(test_fail.why, "would not be a certificate chain");
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    (void) umask(077);
+    assert_int_equal(test_commit(&test_new), NGX_OK);
+    assert_ptr_equal(test_loaded(), &test_new);
+    assert_false(test_exists(test_in("privkey.next.pem")));
+    assert_int_equal(test_mode_of(test_in("privkey.pem")), 0600);
+    assert_int_equal(test_mode_of(test_in("fullchain.pem")), 0644);
+    assert_int_equal(test_temps(test_in("")), 0);
+
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    assert_ptr_equal(test_loaded(), &test_new);
+}
+
+
+static void
+test_store_commit_states(void **state)
+{
+    ngx_uint_t  i;
+
+    /* what a crash leaves; the last two are a power cut's */
+
+    struct {
+        test_pair_t  *chain;
+        test_pair_t  *key;
+        test_pair_t  *next;
+        test_pair_t  *loaded;
+    } cases[] = {
+        { &test_old, &test_old, &test_new, &test_old },
+        { &test_new, &test_old, &test_new, &test_new },
+        { &test_new, &test_new, NULL, &test_new },
+        { &test_new, NULL, &test_new, &test_new },
+        { &test_new, &test_new, &test_new, &test_new },
+        { &test_new, &test_new, &test_old, &test_new }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+
+        test_put_pair(cases[i].chain, cases[i].key, cases[i].next);
+        test_put_text(test_in(".tmp.1.0"), "half a ch");
+
+        /* not ours to touch */
+
+        assert_ptr_equal(test_loaded(), cases[i].loaded);
+        assert_int_equal(test_exists(test_in("privkey.next.pem")),
+                         cases[i].next != NULL);
+        assert_int_equal(test_exists(test_in("privkey.pem")),
+                         cases[i].key != NULL);
+
+        test_lock();
+        assert_ptr_equal(test_loaded(), cases[i].loaded);
+
+        if (cases[i].key != cases[i].loaded) {
+            assert_false(test_exists(test_in("privkey.next.pem")));
+        }
+
+        ngx_autocert_store_unlock(&test_store);
+
+        (void) unlink(test_in("privkey.next.pem"));
+        assert_ptr_equal(test_loaded(), cases[i].loaded);
+    }
+
+    /* a key that is refused does not hide the good one */
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    assert_int_equal(chmod(test_in("privkey.pem"), 0644), 0);
+    assert_ptr_equal(test_loaded(), &test_new);
+
+    /* the renames cannot be finished: the pair is good all the same */
+
+    test_lock();
+    test_mode = TEST_FAIL;
+    test_step = 0;
+    assert_ptr_equal(test_loaded(), &test_new);
+    test_step = 1;
+    assert_ptr_equal(test_loaded(), &test_new);
+    test_mode = 0;
+    assert_true(test_exists(test_in("privkey.next.pem")));
+}
+
+
+static void
+test_store_issue(void)
+{
+    if (test_next_put(&test_new) != NGX_OK
+        || test_commit(&test_new) != NGX_OK)
+    {
+        _exit(1);
+    }
+
+    _exit(0);
+}
+
+
+static void
+test_store_commit_crash(void **state)
+{
+    int           status;
+    pid_t         pid;
+    ngx_int_t     step;
+    ngx_uint_t    first, seen_old, seen_new, locked;
+    test_pair_t  *loaded;
+
+    (void) state;
+
+    /* also the first one, where there is no old pair */
+
+    for (first = 0; first < 2; first++) {
+
+        seen_old = 0;
+        seen_new = 0;
+
+        for (step = 0; step < 100; step++) {
+
+            locked = step & 1;
+
+            test_remove(test_in(""));
+
+            if (!first) {
+                test_put_pair(&test_old, &test_old, NULL);
+            }
+
+            pid = fork();
+
+            if (pid == 0) {
+                test_mode = TEST_CRASH;
+                test_step = step;
+                test_store_issue();
+            }
+
+            assert_int_equal(waitpid(pid, &status, 0), pid);
+
+            if (locked) {
+                test_lock();
+            }
+
+            loaded = test_loaded();
+
+            if (status == 0) {
+                assert_ptr_equal(loaded, &test_new);
+                ngx_autocert_store_unlock(&test_store);
+                break;
+            }
+
+            assert_int_equal(WEXITSTATUS(status), 77);
+            assert_true(loaded == (first ? NULL : &test_old)
+                        || loaded == &test_new);
+
+            /* never back, whatever the repair did */
+
+            if (loaded == &test_new) {
+                seen_new++;
+
+            } else {
+                assert_int_equal(seen_new, 0);
+                seen_old++;
+            }
+
+            assert_ptr_equal(test_loaded(), loaded);
+
+            /* and the next one is not disturbed */
+
+            test_lock();
+            assert_int_equal(test_next_put(&test_third), NGX_OK);
+            assert_ptr_equal(test_loaded(), loaded);
+            assert_int_equal(test_commit(&test_third), NGX_OK);
+            assert_ptr_equal(test_loaded(), &test_third);
+            assert_int_equal(test_temps(test_in("")), 0);
+            ngx_autocert_store_unlock(&test_store);
+        }
+
+        assert_true(step < 100);
+        assert_true(seen_old >= 10);
+        assert_true(seen_new >= 3);
+    }
+}
+
+
+static void
+test_store_commit_fail(void **state)
+{
+    ngx_int_t     rc, step;
+    ngx_uint_t    failed;
+    test_pair_t  *loaded;
+
+    (void) state;
+
+    failed = 0;
+
+    for (step = 0; step < 100; step++) {
+
+        test_remove(test_in(""));
+        test_put_pair(&test_old, &test_old, NULL);
+
+        test_mode = TEST_FAIL;
+        test_step = step;
+        test_unlinks_failed = 0;
+
+        rc = test_next_put(&test_new);
+
+        if (rc == NGX_OK) {
+            rc = test_commit(&test_new);
+        }
+
+        test_mode = 0;
+
+        assert_int_equal(test_temps(test_in("")), test_unlinks_failed);
+
+        if (rc == NGX_ERROR) {
+            failed++;
+            test_has(test_fail.why, "Input/output error");
+            test_has(test_fail.why, test_path);
+            assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_INTERNAL);
+        }
+
+        loaded = test_loaded();
+        assert_true(loaded == &test_old || loaded == &test_new);
+
+        if (test_step >= 0) {
+            assert_int_equal(rc, NGX_OK);
+            break;
+        }
+    }
+
+    assert_true(failed >= 10);
+}
+
+
+static void
+test_store_full_disk(void **state)
+{
+    struct rlimit  saved, limit;
+
+    (void) state;
+
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
+
+    (void) signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &saved), 0);
+    limit = saved;
+    limit.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &saved), 0);
+
+    test_has(test_fail.why, "File too large");
+    test_has(test_fail.why, "fullchain.pem");
+    assert_int_equal(test_temps(test_in("")), 0);
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    assert_int_equal(test_commit(&test_new), NGX_OK);
+    assert_ptr_equal(test_loaded(), &test_new);
+}
+
+
+static void
+test_store_read_only(void **state)
+{
+    ngx_str_t              other = ngx_string("other.example");
+    ngx_str_t              ca = ngx_string("https://ca.example/dir");
+    ngx_str_t              url = ngx_null_string;
+    ngx_array_t            contacts;
+    ngx_autocert_state_t   st;
+
+    (void) state;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    memset(&st, 0, sizeof(st));
+    assert_int_equal(ngx_array_init(&contacts, test_pool, 1,
+                                    sizeof(ngx_str_t)),
+                     NGX_OK);
+
+    test_put_pair(&test_old, &test_old, &test_new);
+
+    assert_int_equal(chmod(test_dir, 0755), 0);
+    assert_int_equal(system(test_file("chown -R %d %s", TEST_NOBODY,
+                                      test_path)),
+                     0);
+    assert_int_equal(chmod(test_path, 0500), 0);
+    assert_int_equal(chmod(test_in(""), 0500), 0);
+
+    assert_int_equal(seteuid(TEST_NOBODY), 0);
+
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    assert_int_equal(test_next_put(&test_third), NGX_ERROR);
+    test_has(test_fail.why, "Permission denied");
+    test_has(test_fail.why, "example.org/privkey.next.pem");
+    assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_CONFIGURATION);
+
+    assert_int_equal(test_commit(&test_new), NGX_ERROR);
+    test_has(test_fail.why, "Permission denied");
+
+    assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
+                                                  &test_name, &test_fail),
+                     NGX_ERROR);
+    assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                  &test_name, &st,
+                                                  &test_fail),
+                     NGX_ERROR);
+    test_has(test_fail.why, "state.json");
+    assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                  &other, &st, &test_fail),
+                     NGX_ERROR);
+    test_has(test_fail.why, "make the directory");
+    assert_int_equal(ngx_autocert_store_account_put(&test_store, test_pool,
+                                                    &ca, test_old.key, &url,
+                                                    &contacts, &test_fail),
+                     NGX_ERROR);
+    assert_int_equal(ngx_autocert_store_lock(&test_store, test_pool,
+                                             &test_fail),
+                     NGX_ERROR);
+    test_has(test_fail.why, ".lock");
+
+    assert_ptr_equal(test_loaded(), &test_old);
+}
+
+
+static void
+test_store_load_beside_commit(void **state)
+{
+    int           status;
+    pid_t         pid;
+    ngx_uint_t    i, loads;
+    test_pair_t  *pair;
+
+    (void) state;
+
+    test_put_pair(&test_old, &test_old, NULL);
+
+    pid = fork();
+
+    if (pid == 0) {
+        for (i = 0; i < 300; i++) {
+            pair = (i & 1) ? &test_old : &test_new;
+
+            if (test_next_put(pair) != NGX_OK || test_commit(pair) != NGX_OK) {
+                _exit(1);
+            }
+        }
+
+        _exit(0);
+    }
+
+    for (loads = 0; waitpid(pid, &status, WNOHANG) == 0; loads++) {
+        assert_non_null(test_loaded());
+    }
+
+    assert_int_equal(status, 0);
+    assert_true(loads > 10);
+}
+
+
+static void *
+test_store_loader(void *data)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            i;
+    ngx_pool_t           *pool;
+    ngx_autocert_fail_t   fail;
+    ngx_autocert_pair_t   pair;
+
+    (void) data;
+
+    for (i = 0; i < 500; i++) {
+        pool = ngx_create_pool(4096, &ngx_stub_log);
+
+        rc = ngx_autocert_store_load(&test_store, pool, &test_name, &pair,
+                                     &fail);
+        ngx_autocert_store_pair_free(&pair);
+        ngx_destroy_pool(pool);
+
+        if (rc != NGX_OK) {
+            return "failed";
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+test_store_threads(void **state)
+{
+    void         *result;
+    pthread_t     tid[2];
+    ngx_uint_t    i;
+    test_pair_t  *pair;
+
+    (void) state;
+
+    test_put_pair(&test_old, &test_old, NULL);
+    test_lock();
+
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&tid[i], NULL, test_store_loader,
+                                        NULL),
+                         0);
+    }
+
+    for (i = 0; i < 300; i++) {
+        pair = (i & 1) ? &test_old : &test_new;
+
+        assert_int_equal(test_next_put(pair), NGX_OK);
+        assert_int_equal(test_commit(pair), NGX_OK);
+    }
+
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(tid[i], &result), 0);
+        assert_null(result);
+    }
+
+    assert_ptr_equal(test_loaded(), &test_old);
+}
+
+
+static void
+test_store_stamp(void **state)
+{
+    ngx_uint_t             i;
+    struct timespec        times[2];
+    ngx_autocert_stamp_t   last, stamp;
+
+    static ngx_autocert_stamp_t  zero;
+
+    (void) state;
+
+    ngx_autocert_store_stamp(&test_store, &test_name, &stamp);
+    assert_memory_equal(&stamp, &zero, sizeof(zero));
+
+    test_put_pair(&test_old, NULL, NULL);
+    ngx_autocert_store_stamp(&test_store, &test_name, &stamp);
+    assert_int_not_equal(stamp.chain[1], 0);
+    assert_memory_equal(stamp.key, zero.key, sizeof(zero.key));
+
+    test_put_pair(&test_old, &test_old, NULL);
+
+    for (i = 0; i < 6; i++) {
+
+        ngx_autocert_store_stamp(&test_store, &test_name, &last);
+        ngx_autocert_store_stamp(&test_store, &test_name, &stamp);
+        assert_memory_equal(&stamp, &last, sizeof(stamp));
+
+        /* time stamps of files move by ticks */
+
+        (void) usleep(20000);
+
+        times[0].tv_sec = 1;
+        times[0].tv_nsec = 0;
+        times[1] = times[0];
+
+        switch (i) {
+
+        case 0:
+            test_put(test_in("fullchain.pem"), &test_old.chain_pem, 0644);
+            break;
+
+        case 1:
+            test_put(test_in("privkey.pem"), &test_old.key_pem, 0600);
+            break;
+
+        case 2:
+            assert_int_equal(utimensat(AT_FDCWD, test_in("privkey.pem"),
+                                       times, 0),
+                             0);
+            break;
+
+        case 3:
+            /* as mended after a refusal */
+            assert_int_equal(chmod(test_in("privkey.pem"), 0400), 0);
+            break;
+
+        case 4:
+            assert_int_equal(truncate(test_in("fullchain.pem"), 10), 0);
+            break;
+
+        default:
+            assert_int_equal(test_next_put(&test_new), NGX_OK);
+            assert_int_equal(test_commit(&test_new), NGX_OK);
+        }
+
+        ngx_autocert_store_stamp(&test_store, &test_name, &stamp);
+        assert_memory_not_equal(&stamp, &last, sizeof(stamp));
+    }
+}
+
+
+static void
+test_store_set_aside(void **state)
+{
+    ngx_autocert_pair_t  pair;
+
+    (void) state;
+
+    assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
+                                                  &test_name, &test_fail),
+                     NGX_OK);
+    assert_false(test_exists(test_in("")));
+
+    test_put_pair(&test_old, &test_new, &test_third);
+    test_load_refused("");
+
+    assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
+                                                  &test_name, &test_fail),
+                     NGX_OK);
+    assert_int_equal(test_load(&pair), NGX_DECLINED);
+    assert_true(test_exists(test_in("fullchain.pem.bad")));
+    assert_true(test_exists(test_in("privkey.pem.bad")));
+    assert_true(test_exists(test_in("privkey.next.pem")));
+    assert_int_equal(test_mode_of(test_in("privkey.pem.bad")), 0600);
+
+    /* one file alone, and a link as a link */
+
+    test_put_pair(NULL, NULL, NULL);
+    assert_int_equal(symlink("/etc/passwd", test_in("privkey.pem")), 0);
+    assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
+                                                  &test_name, &test_fail),
+                     NGX_OK);
+    assert_int_equal(test_load(&pair), NGX_DECLINED);
+    assert_int_equal(readlink(test_in("privkey.pem.bad"), test_dir + 60, 1),
+                     1);
+    test_dir[60] = '\0';
+}
+
+
+static void
+test_state_fill(ngx_autocert_state_t *st)
+{
+    ngx_uint_t  i;
+
+    memset(st, 0, sizeof(ngx_autocert_state_t));
+
+    ngx_str_set(&st->ca, "https://ca.example/dir");
+    ngx_str_set(&st->order, "https://ca.example/order/\"1\"\\2");
+    ngx_str_set(&st->why, "the CA says \"no\"");
+    ngx_str_set(&st->detail, "d\xc3\xa9tail \\ of it");
+    st->renew_at = 253402300799;
+    st->failures = 3;
+    st->next_attempt = TEST_NOW + 60;
+    st->kind = NGX_AUTOCERT_FAIL_LIMITED;
+    st->failed_at = TEST_NOW;
+    st->issued_at = TEST_NOW - 5;
+    st->nissued = NGX_AUTOCERT_STATE_BUDGET;
+
+    for (i = 0; i < NGX_AUTOCERT_STATE_BUDGET; i++) {
+        st->issued[i] = TEST_NOW - i * 100;
+    }
+}
+
+
+static void
+test_state_equal(ngx_autocert_state_t *a, ngx_autocert_state_t *b)
+{
+    ngx_uint_t  i;
+
+    ngx_str_t  *strings[][2] = {
+        { &a->ca, &b->ca }, { &a->order, &b->order },
+        { &a->why, &b->why }, { &a->detail, &b->detail }
+    };
+
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(strings[i][0]->len, strings[i][1]->len);
+        assert_memory_equal(strings[i][0]->data, strings[i][1]->data,
+                            strings[i][0]->len);
+    }
+
+    assert_int_equal(a->renew_at, b->renew_at);
+    assert_int_equal(a->failures, b->failures);
+    assert_int_equal(a->next_attempt, b->next_attempt);
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->failed_at, b->failed_at);
+    assert_int_equal(a->issued_at, b->issued_at);
+    assert_int_equal(a->nissued, b->nissued);
+    assert_memory_equal(a->issued, b->issued, sizeof(a->issued));
+}
+
+
+static ngx_int_t
+test_state_get(ngx_autocert_state_t *st)
+{
+    memset(st, 1, sizeof(ngx_autocert_state_t));
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_state_get(&test_store, test_pool, &test_name,
+                                        st, &test_fail);
+}
+
+
+static void
+test_store_state(void **state)
+{
+    u_char                 url[2049], text[2000];
+    ngx_str_t              s;
+    ngx_uint_t             i;
+    ngx_autocert_state_t   st, back;
+
+    static ngx_autocert_state_t  zero;
+
+    (void) state;
+
+    assert_int_equal(test_state_get(&back), NGX_DECLINED);
+    assert_memory_equal(&back, &zero, sizeof(zero));
+
+    test_put_pair(NULL, NULL, NULL);
+    assert_int_equal(test_state_get(&back), NGX_DECLINED);
+    assert_memory_equal(&back, &zero, sizeof(zero));
+
+    test_state_fill(&st);
+
+    for (i = 0; i < 3; i++) {
+
+        if (i == 1) {
+            st = zero;
+        }
+
+        if (i == 2) {
+            /* the longest */
+            memset(url, '"', sizeof(url));
+            memset(text, '\\', sizeof(text));
+            st.ca.data = st.order.data = url;
+            st.ca.len = st.order.len = 2048;
+            st.why.data = st.detail.data = text;
+            st.why.len = st.detail.len = 1024;
+        }
+
+        assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                      &test_name, &st,
+                                                      &test_fail),
+                         NGX_OK);
+        assert_int_equal(test_mode_of(test_in("state.json")), 0600);
+        assert_int_equal(test_state_get(&back), NGX_OK);
+        test_state_equal(&st, &back);
+    }
+
+    /* made printable and short on the way */
+
+    st.why.len = 2000;
+    ngx_str_set(&st.detail, "a\n\x1b\xff");
+    assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                  &test_name, &st,
+                                                  &test_fail),
+                     NGX_OK);
+    assert_int_equal(test_state_get(&back), NGX_OK);
+    assert_int_equal(back.why.len, 1024);
+    assert_int_equal(back.detail.len, 4);
+    assert_memory_equal(back.detail.data, "a???", 4);
+
+    /* what get would refuse is not put */
+
+    for (i = 0; i < 8; i++) {
+        test_state_fill(&st);
+
+        switch (i) {
+        case 0: st.ca.data = url; st.ca.len = 2049; break;
+        case 1: ngx_str_set(&st.order, "https://a b"); break;
+        case 2: st.renew_at = -1; break;
+        case 3: st.kind = 6; break;
+        case 4: st.nissued = NGX_AUTOCERT_STATE_BUDGET + 1; break;
+        case 5: st.issued[7] = -1; break;
+        case 6: st.failures = 0x100000000; break;
+        default: st.next_attempt = 253402300800; break;
+        }
+
+        assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                      &test_name, &st,
+                                                      &test_fail),
+                         NGX_ERROR);
+        test_has(test_fail.why, "state.json");
+    }
+
+    assert_int_equal(test_state_get(&back), NGX_OK);
+    assert_int_equal(back.why.len, 1024);
+
+    (void) unlink(test_in("state.json"));
+    s.data = text;
+    s.len = sizeof(text);
+    test_put(test_in("state.json"), &s, 0640);
+    assert_int_equal(test_state_get(&back), NGX_ERROR);
+    test_has(test_fail.why, "chmod 600");
+    assert_memory_equal(&back, &zero, sizeof(zero));
+}
+
+
+static void
+test_store_state_damaged(void **state)
+{
+    size_t                 n;
+    ngx_str_t              text;
+    ngx_uint_t             i;
+    ngx_autocert_state_t   st;
+
+    static ngx_autocert_state_t  zero;
+
+    static char  *cases[] = {
+        "", "{", "[]", "null", "1", "\"ca\"", "{} x", "{\"ca\":1}",
+        "{\"ca\":\"https://x\",\"ca\":\"https://x\"}",
+        "{\"ca\":\"https://a\\nb\"}", "{\"order\":\"h\xc3\xa9\"}",
+        "{\"order\":[]}", "{\"why\":{}}", "{\"detail\":true}",
+        "{\"renew_at\":\"1\"}", "{\"renew_at\":-1}", "{\"renew_at\":1.5}",
+        "{\"renew_at\":1e3}", "{\"renew_at\":253402300800}",
+        "{\"next_attempt\":99999999999999999999}", "{\"failed_at\":[1]}",
+        "{\"issued_at\":-1}", "{\"failures\":-1}", "{\"failures\":4294967296}",
+        "{\"kind\":6}", "{\"kind\":-1}", "{\"issued\":1}", "{\"issued\":{}}",
+        "{\"issued\":[\"1\"]}", "{\"issued\":[-1]}", "{\"issued\":[1,null]}",
+        "{\"issued\":[1.0]}", "{\"issued\":[253402300800]}",
+        "{\"issued\":[99999999999999999999]}", "{\"issued\":[0,1,2,3,4,5,6,7,"
+        "8,-1]}", "{\"ca\":\"https://x\",\"kind\":3,\"issued\":[7],\"why\":0}"
+    };
+
+    (void) state;
+
+    test_put_pair(NULL, NULL, NULL);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_put_text(test_in("state.json"), cases[i]);
+
+        if (test_state_get(&st) != NGX_ERROR) {
+            fail_msg("taken: %s", cases[i]);
+        }
+
+        assert_memory_equal(&st, &zero, sizeof(zero));
+        test_has(test_fail.why, "state.json\" is damaged: ");
+    }
+
+    /* a text that is cut anywhere */
+
+    test_state_fill(&st);
+    assert_int_equal(ngx_autocert_store_state_print(test_pool, &st, &text),
+                     NGX_OK);
+
+    n = text.len;
+
+    for (text.len = 0; text.len < n; text.len += 7) {
+        test_put(test_in("state.json"), &text, 0600);
+        assert_int_equal(test_state_get(&st), NGX_ERROR);
+        assert_memory_equal(&st, &zero, sizeof(zero));
+    }
+
+    /* what a later version may write */
+
+    test_put_text(test_in("state.json"),
+                  "{\"later\":{\"a\":[]},\"ca\":null,\"failures\":2,"
+                  "\"issued\":[9,8,7,6,5,4,3,2,1,0]}");
+    assert_int_equal(test_state_get(&st), NGX_OK);
+    assert_int_equal(st.ca.len, 0);
+    assert_int_equal(st.failures, 2);
+    assert_int_equal(st.nissued, NGX_AUTOCERT_STATE_BUDGET);
+    assert_int_equal(st.issued[0], 9);
+    assert_int_equal(st.issued[7], 2);
+
+    (void) unlink(test_in("state.json"));
+    assert_int_equal(symlink("/etc/passwd", test_in("state.json")), 0);
+    assert_int_equal(test_state_get(&st), NGX_ERROR);
+    test_has(test_fail.why, "symbolic link");
+}
+
+
+/* The directory of the account at "https://ca.example/dir". */
+
+static char *
+test_account(const char *file)
+{
+    return test_file("%s/.accounts/1242d0bcd49c7eabd2dea91d14ff4af8/%s",
+                     test_path, file);
+}
+
+
+static ngx_str_t  test_ca = ngx_string("https://ca.example/dir");
+
+
+static ngx_int_t
+test_account_get(EVP_PKEY **key, ngx_str_t *url, ngx_array_t *contacts)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    assert_int_equal(ngx_array_init(contacts, test_pool, 1,
+                                    sizeof(ngx_str_t)),
+                     NGX_OK);
+
+    return ngx_autocert_store_account_get(&test_store, test_pool, &test_ca,
+                                          key, url, contacts, &test_fail);
+}
+
+
+static ngx_int_t
+test_account_put(EVP_PKEY *key, char *url, char *contact)
+{
+    ngx_str_t    s, *c;
+    ngx_array_t  contacts;
+
+    s.data = (u_char *) url;
+    s.len = strlen(url);
+
+    assert_int_equal(ngx_array_init(&contacts, test_pool, 1,
+                                    sizeof(ngx_str_t)),
+                     NGX_OK);
+
+    if (contact) {
+        c = ngx_array_push(&contacts);
+        c->data = (u_char *) contact;
+        c->len = strlen(contact);
+    }
+
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_account_put(&test_store, test_pool, &test_ca,
+                                          key, &s, &contacts, &test_fail);
+}
+
+
+static void
+test_store_account(void **state)
+{
+    EVP_PKEY     *key, *p384;
+    ngx_str_t     url, *c;
+    ngx_array_t   contacts;
+    struct stat   before, after;
+
+    (void) state;
+
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_DECLINED);
+    assert_null(key);
+    assert_int_equal(url.len, 0);
+
+    assert_int_equal(test_account_put(test_old.key, "", NULL), NGX_OK);
+    assert_int_equal(test_mode_of(test_file("%s/.accounts", test_path)),
+                     0700);
+    assert_int_equal(test_mode_of(test_account("")), 0700);
+    assert_int_equal(test_mode_of(test_account("account.key")), 0600);
+    assert_int_equal(test_mode_of(test_account("account.json")), 0600);
+
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_OK);
+    assert_int_equal(EVP_PKEY_eq(key, test_old.key), 1);
+    EVP_PKEY_free(key);
+    assert_int_equal(url.len, 0);
+    assert_int_equal(contacts.nelts, 0);
+
+    /* the key is written once */
+
+    assert_int_equal(stat(test_account("account.key"), &before), 0);
+    assert_int_equal(test_account_put(test_old.key, "https://ca.example/1",
+                                      "mailto:a@example.org"),
+                     NGX_OK);
+    assert_int_equal(stat(test_account("account.key"), &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_OK);
+    EVP_PKEY_free(key);
+    assert_int_equal(url.len, 20);
+    assert_memory_equal(url.data, "https://ca.example/1", 20);
+    assert_int_equal(contacts.nelts, 1);
+    c = contacts.elts;
+    assert_int_equal(c->len, 20);
+    assert_memory_equal(c->data, "mailto:a@example.org", 20);
+
+    /* another key does not take its place */
+
+    assert_int_equal(test_account_put(test_new.key, "https://ca.example/2",
+                                      NULL),
+                     NGX_ERROR);
+    test_has(test_fail.why, "of another account");
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_OK);
+    assert_int_equal(EVP_PKEY_eq(key, test_old.key), 1);
+    EVP_PKEY_free(key);
+    assert_int_equal(url.data[19], '1');
+
+    /* nor does one that is refused */
+
+    assert_int_equal(test_account_put(test_old.key, "https://ca.example/ 2",
+                                      NULL),
+                     NGX_ERROR);
+    assert_int_equal(test_account_put(test_old.key, "", ""), NGX_ERROR);
+    assert_int_equal(test_account_put(test_old.key, "", "a b"), NGX_ERROR);
+
+    /* no account.json: not registered yet */
+
+    assert_int_equal(unlink(test_account("account.json")), 0);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_OK);
+    EVP_PKEY_free(key);
+    assert_int_equal(url.len, 0);
+
+    assert_int_equal(unlink(test_account("account.key")), 0);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_DECLINED);
+
+    p384 = ngx_autocert_x509_key_create(NID_secp384r1);
+    assert_int_equal(ngx_autocert_x509_key_write(p384, &url), NGX_OK);
+    EVP_PKEY_free(p384);
+    test_put(test_account("account.key"), &url, 0600);
+    ngx_autocert_x509_secret_free(&url);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_ERROR);
+    assert_null(key);
+    test_has(test_fail.why, "P-256");
+}
+
+
+static void
+test_store_account_damaged(void **state)
+{
+    char         *dir, *other;
+    EVP_PKEY     *key;
+    ngx_str_t     url;
+    ngx_uint_t    i;
+    ngx_array_t   contacts;
+
+    static char  *cases[] = {
+        "", "{}", "[]", "{\"ca\":\"https://ca.example/di\"}",
+        "{\"ca\":\"https://ca.example/dir2\"}", "{\"ca\":1}", "{\"ca\":\"\"}",
+        "{\"ca\":\"https://ca.example/dir\"", "{\"ca\":\"https://ca.example/"
+        "dir\"}}", "{\"ca\":\"https://ca.example/dir\",\"url\":1}",
+        "{\"ca\":\"https://ca.example/dir\",\"url\":\"a\\u0000b\"}",
+        "{\"ca\":\"https://ca.example/dir\",\"contacts\":\"a\"}",
+        "{\"ca\":\"https://ca.example/dir\",\"contacts\":[1]}",
+        "{\"ca\":\"https://ca.example/dir\",\"contacts\":[\"\"]}",
+        "{\"ca\":\"https://ca.example/dir\",\"contacts\":[\"a\\rb\"]}",
+        "{\"ca\":\"https://ca.example/dir\",\"contacts\":[\"1\",\"1\",\"1\","
+        "\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\","
+        "\"1\",\"1\",\"1\"]}"
+    };
+
+    (void) state;
+
+    assert_int_equal(test_account_put(test_old.key, "https://x", NULL),
+                     NGX_OK);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_put_text(test_account("account.json"), cases[i]);
+
+        if (test_account_get(&key, &url, &contacts) != NGX_ERROR) {
+            fail_msg("taken: %s", cases[i]);
+        }
+
+        assert_null(key);
+        assert_int_equal(url.len, 0);
+        assert_int_equal(contacts.nelts, 0);
+        test_has(test_fail.why, "account.json\" is damaged");
+    }
+
+    /* it is written anew */
+
+    assert_int_equal(test_account_put(test_old.key, "https://x", NULL),
+                     NGX_OK);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_OK);
+    EVP_PKEY_free(key);
+
+    test_put_text(test_account("account.key"), "damaged");
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_ERROR);
+    assert_int_equal(test_account_put(test_old.key, "https://x", NULL),
+                     NGX_ERROR);
+    test_has(test_fail.why, "account.key");
+
+    /* links at each level above */
+
+    test_put(test_account("account.key"), &test_old.key_pem, 0600);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_OK);
+    EVP_PKEY_free(key);
+
+    dir = test_file("%s/.accounts", test_path);
+    other = test_file("%s/other", test_path);
+    assert_int_equal(rename(dir, other), 0);
+    assert_int_equal(symlink("other", dir), 0);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_ERROR);
+    test_has(test_fail.why, "is not a directory");
+
+    assert_int_equal(unlink(dir), 0);
+    assert_int_equal(rename(other, dir), 0);
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_ERROR);
+    test_has(test_fail.why, "chmod 700");
+
+    assert_int_equal(chmod(dir, 0700), 0);
+    dir = test_account("");
+    dir[strlen(dir) - 1] = '\0';
+    other = test_file("%s/other", test_path);
+    assert_int_equal(rename(dir, other), 0);
+    assert_int_equal(symlink("../other", dir), 0);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_ERROR);
+    test_has(test_fail.why, "is not a directory");
+}
+
+
+/* Memory that runs out at each allocation in turn: no leak, no crash. */
+
+static void
+test_store_memory(void **state)
+{
+    EVP_PKEY              *key;
+    ngx_int_t              rc[6];
+    ngx_str_t              url;
+    ngx_uint_t             n, done, i;
+    ngx_array_t            contacts;
+    ngx_autocert_pair_t    pair;
+    ngx_autocert_state_t   st, back;
+
+    (void) state;
+
+    test_put_pair(&test_old, &test_old, NULL);
+    test_state_fill(&st);
+    assert_int_equal(test_account_put(test_old.key, "https://x", "mailto:a"),
+                     NGX_OK);
+    assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                  &test_name, &st,
+                                                  &test_fail),
+                     NGX_OK);
+
+    for (i = 0; i < 6; i++) {
+
+        for (n = 1, done = 0; n < 200 && !done; n++) {
+
+            assert_int_equal(ngx_array_init(&contacts, test_pool, 1,
+                                            sizeof(ngx_str_t)),
+                             NGX_OK);
+
+            key = NULL;
+            ngx_stub_fail_at = n;
+
+            switch (i) {
+
+            case 0:
+                rc[i] = test_load(&pair);
+                ngx_autocert_store_pair_free(&pair);
+                break;
+
+            case 1:
+                rc[i] = test_next_put(&test_new);
+                break;
+
+            case 2:
+                rc[i] = test_state_get(&back);
+                break;
+
+            case 3:
+                rc[i] = ngx_autocert_store_state_put(&test_store, test_pool,
+                                                     &test_name, &st,
+                                                     &test_fail);
+                break;
+
+            case 4:
+                rc[i] = ngx_autocert_store_account_get(&test_store, test_pool,
+                                                       &test_ca, &key, &url,
+                                                       &contacts, &test_fail);
+                EVP_PKEY_free(key);
+                break;
+
+            default:
+                rc[i] = ngx_autocert_store_account_put(&test_store, test_pool,
+                                                       &test_ca, test_old.key,
+                                                       &test_ca, &contacts,
+                                                       &test_fail);
+            }
+
+            ngx_stub_fail_at = 0;
+
+            if (rc[i] == NGX_OK) {
+                done = 1;
+
+            } else {
+                assert_int_equal(rc[i], NGX_ERROR);
+                assert_true(test_fail.why.len > 0);
+            }
+        }
+
+        assert_true(done);
+        assert_true(n > 2);
+    }
+
+    assert_ptr_equal(test_loaded(), &test_old);
+    assert_int_equal(test_state_get(&back), NGX_OK);
+    test_state_equal(&st, &back);
+}
+
+
+#define test_case(f)  cmocka_unit_test_setup_teardown(f, test_setup,         \
+                                                      test_teardown)
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        test_case(test_store_open),
+        test_case(test_store_open_owner),
+        test_case(test_store_lock),
+        test_case(test_store_lock_refused),
+        test_case(test_store_names),
+        test_case(test_store_load),
+        test_case(test_store_load_no_pair),
+        test_case(test_store_load_damaged),
+        test_case(test_store_load_types),
+        test_case(test_store_load_modes),
+        test_case(test_store_next),
+        test_case(test_store_next_keeps_pair),
+        test_case(test_store_commit),
+        test_case(test_store_commit_states),
+        test_case(test_store_commit_crash),
+        test_case(test_store_commit_fail),
+        test_case(test_store_full_disk),
+        test_case(test_store_read_only),
+        test_case(test_store_load_beside_commit),
+        test_case(test_store_threads),
+        test_case(test_store_stamp),
+        test_case(test_store_set_aside),
+        test_case(test_store_state),
+        test_case(test_store_state_damaged),
+        test_case(test_store_account),
+        test_case(test_store_account_damaged),
+        test_case(test_store_memory)
+    };
+
+    return cmocka_run_group_tests(tests, test_group_setup,
+                                  test_group_teardown);
+}
