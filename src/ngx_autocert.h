@@ -46,6 +46,10 @@ typedef struct {
 } ngx_autocert_name_t;
 
 
+/* Does this connection, just accepted, begin with a TLS handshake? */
+typedef ngx_uint_t (*ngx_autocert_shakes_pt)(ngx_connection_t *c);
+
+
 typedef struct ngx_autocert_core_s  ngx_autocert_core_t;
 
 typedef struct {
@@ -59,6 +63,13 @@ typedef struct {
     ngx_rbtree_t         tree;       /* of names, while they are added */
     ngx_rbtree_node_t    sentinel;
     ngx_hash_t           hash;       /* name -> index + 1 */
+    /*
+     * Connections of listeners with this handler do not hold a worker up
+     * while the helper signs, as far as shakes() is true of them.
+     */
+    ngx_connection_handler_pt  handler;
+    ngx_autocert_shakes_pt     shakes;
+
     unsigned             public:1;   /* the CA signs public names alone */
     unsigned             plain:1;    /* some plain listener can answer */
 

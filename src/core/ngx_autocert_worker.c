@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_worker.h"
 #include "ngx_autocert_door.h"
+#include "ngx_autocert_fiber.h"
 #include "../base/ngx_autocert_wire.h"
 #include "../keys/ngx_autocert_provider.h"
 #include "../keys/ngx_autocert_remote.h"
@@ -8,7 +9,8 @@
 #include <sys/mman.h>
 
 
-#define NGX_AUTOCERT_WORKER_KNOCK  50   /* ms between the tries to reconnect */
+#define NGX_AUTOCERT_WORKER_KNOCK     50    /* ms from one try to the next */
+#define NGX_AUTOCERT_WORKER_DEADLINE  2000  /* ms that a fiber is laid aside */
 
 
 /* What the helper gave for a name. */
@@ -22,12 +24,35 @@ typedef struct {
 } ngx_autocert_served_t;
 
 
+/* A question of a handshake's; on its stack. */
+
+typedef struct ngx_autocert_asking_s  ngx_autocert_asking_t;
+
+struct ngx_autocert_asking_s {
+    ngx_autocert_call_t      call;
+    ngx_autocert_fiber_t    *fiber;     /* NULL: it is waited for */
+    ngx_event_t              deadline;
+
+    /* makes use of an answer: NGX_OK or NGX_ERROR */
+    ngx_int_t              (*take)(ngx_autocert_asking_t *asking,
+                                 ngx_autocert_answer_t *answer);
+    ngx_int_t                rc;
+    unsigned                 ended:1;
+
+    u_char                  *signature;     /* SIGN */
+    size_t                   len;
+    ngx_autocert_served_t   *served;        /* CHAIN */
+};
+
+
 typedef struct {
     ngx_autocert_conf_t     *acf;
     ngx_log_t               *log;
     ngx_autocert_served_t  **served;    /* by the index of the name */
     ngx_connection_t        *channel;
     ngx_event_t              knock;
+    ngx_event_t              flush;
+    unsigned                 orphaned:1;    /* no helper will come */
     ngx_autocert_remote_t    remote;
 } ngx_autocert_worker_t;
 
@@ -36,11 +61,21 @@ static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
 static void ngx_autocert_worker_knock_handler(ngx_event_t *ev);
+static void ngx_autocert_worker_flush_handler(ngx_event_t *ev);
+static ngx_int_t ngx_autocert_worker_ask(ngx_autocert_asking_t *asking);
+static void ngx_autocert_worker_ready(ngx_autocert_call_t *call,
+    ngx_autocert_answer_t *answer);
+static void ngx_autocert_worker_cancel(void *data);
+static void ngx_autocert_worker_deadline_handler(ngx_event_t *ev);
 static ngx_int_t ngx_autocert_worker_sign(uint32_t index,
     u_char id[NGX_AUTOCERT_X509_ID], ngx_str_t *digest, u_char *signature,
     size_t *len);
+static ngx_int_t ngx_autocert_worker_take_signature(
+    ngx_autocert_asking_t *asking, ngx_autocert_answer_t *answer);
 static ngx_autocert_served_t *ngx_autocert_worker_served(ngx_uint_t index);
 static ngx_autocert_served_t *ngx_autocert_worker_fetch(ngx_uint_t index);
+static ngx_int_t ngx_autocert_worker_take_chain(
+    ngx_autocert_asking_t *asking, ngx_autocert_answer_t *answer);
 static ngx_int_t ngx_autocert_worker_parse(ngx_autocert_served_t *served,
     ngx_uint_t index, ngx_str_t *body);
 static void ngx_autocert_worker_free(ngx_autocert_served_t *served);
@@ -80,13 +115,15 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     w->acf = acf;
     w->log = cycle->log;
-    w->remote.fd = -1;
     w->remote.connect = ngx_autocert_worker_connect;
     w->remote.close = ngx_autocert_worker_close;
+    ngx_autocert_remote_init(&w->remote);
 
     ngx_autocert_timer(&w->knock, cycle->log,
                        ngx_autocert_worker_knock_handler);
     w->knock.cancelable = 1;
+    ngx_autocert_timer(&w->flush, cycle->log,
+                       ngx_autocert_worker_flush_handler);
 
     if (ngx_autocert_provider_load(ngx_autocert_worker_sign) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
@@ -99,7 +136,7 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     (void) ngx_autocert_worker_connect(&w->remote);
 
-    return NGX_OK;
+    return ngx_autocert_fiber_init(cycle, acf->handler, acf->shakes);
 }
 
 
@@ -182,6 +219,8 @@ ngx_autocert_worker_connect(ngx_autocert_remote_t *remote)
     remote->fd = ngx_autocert_door_knock(w->acf->core->door, &hello, w->log);
 
     if (remote->fd == -1) {
+        /* a helper that had gone with its cycle: there will be no other */
+        w->orphaned = (ngx_errno == EPIPE);
         return -1;
     }
 
@@ -214,13 +253,17 @@ ngx_autocert_worker_read_handler(ngx_event_t *rev)
 
     (void) rev;
 
-    if (ngx_autocert_remote_drain(&w->remote) == NGX_OK) {
+    if (ngx_autocert_remote_take(&w->remote) == NGX_OK) {
         return;
     }
 
     /* the helper has gone; its successor finds the hello in the door */
 
-    ngx_autocert_worker_close(&w->remote);
+    if (w->remote.nunsent) {
+        ngx_autocert_worker_flush_handler(&w->flush);
+        return;
+    }
+
     ngx_add_timer(&w->knock, NGX_AUTOCERT_WORKER_KNOCK);
 }
 
@@ -230,9 +273,119 @@ ngx_autocert_worker_knock_handler(ngx_event_t *ev)
 {
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
 
+    if (w->remote.nunsent) {
+        ngx_autocert_worker_flush_handler(&w->flush);
+        return;
+    }
+
     if (w->remote.fd == -1 && ngx_autocert_worker_connect(&w->remote) == -1) {
         ngx_add_timer(ev, NGX_AUTOCERT_WORKER_KNOCK);
     }
+}
+
+
+/* What the handshakes of one turn of the loop have asked for. */
+
+static void
+ngx_autocert_worker_flush_handler(ngx_event_t *ev)
+{
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    (void) ev;
+
+    if (ngx_autocert_remote_flush(&w->remote) == NGX_OK) {
+        return;
+    }
+
+    if (w->remote.fd == -1 && w->orphaned) {
+        ngx_autocert_remote_fail(&w->remote);
+        return;
+    }
+
+    ngx_add_timer(&w->knock, NGX_AUTOCERT_WORKER_KNOCK);
+}
+
+
+/*
+ * Asks the helper: on a fiber the handshake is laid aside until the answer or
+ * the deadline, elsewhere the worker waits.
+ */
+
+static ngx_int_t
+ngx_autocert_worker_ask(ngx_autocert_asking_t *asking)
+{
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    asking->call.ready = ngx_autocert_worker_ready;
+    asking->call.data = asking;
+    asking->rc = NGX_ERROR;
+    asking->ended = 0;
+    asking->fiber = ngx_autocert_fiber_current();
+
+    if (asking->fiber == NULL) {
+        (void) ngx_autocert_remote_ask(&w->remote, &asking->call);
+        return asking->rc;
+    }
+
+    ngx_autocert_remote_start(&w->remote, &asking->call);
+    ngx_post_event(&w->flush, &ngx_posted_events);
+
+    ngx_memzero(&asking->deadline, sizeof(ngx_event_t));
+    ngx_autocert_timer(&asking->deadline, w->log,
+                       ngx_autocert_worker_deadline_handler);
+    ngx_add_timer(&asking->deadline, NGX_AUTOCERT_WORKER_DEADLINE);
+
+    ngx_autocert_fiber_pause(ngx_autocert_worker_cancel, asking);
+
+    if (asking->deadline.timer_set) {
+        ngx_del_timer(&asking->deadline);
+    }
+
+    return asking->rc;
+}
+
+
+static void
+ngx_autocert_worker_ready(ngx_autocert_call_t *call,
+    ngx_autocert_answer_t *answer)
+{
+    ngx_autocert_asking_t  *asking = call->data;
+
+    asking->ended = 1;
+
+    if (answer) {
+        asking->rc = asking->take(asking, answer);
+    }
+
+    if (asking->fiber) {
+        ngx_autocert_fiber_wake(asking->fiber);
+    }
+}
+
+
+static void
+ngx_autocert_worker_cancel(void *data)
+{
+    ngx_autocert_asking_t  *asking = data;
+
+    /* answered already, and about to go on */
+
+    if (asking->ended) {
+        return;
+    }
+
+    asking->ended = 1;
+
+    ngx_autocert_remote_cancel(&ngx_autocert_worker->remote, &asking->call);
+    ngx_autocert_fiber_wake(asking->fiber);
+}
+
+
+static void
+ngx_autocert_worker_deadline_handler(ngx_event_t *ev)
+{
+    ngx_autocert_worker_cancel((u_char *) ev
+                               - offsetof(ngx_autocert_asking_t, deadline));
 }
 
 
@@ -240,25 +393,37 @@ static ngx_int_t
 ngx_autocert_worker_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
     ngx_str_t *digest, u_char *signature, size_t *len)
 {
-    ngx_autocert_answer_t    answer;
-    ngx_autocert_question_t  question;
+    ngx_autocert_asking_t  asking;
 
-    question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
-    question.index = index;
-    question.digest = *digest;
-    ngx_memcpy(question.id, id, NGX_AUTOCERT_X509_ID);
+    asking.call.question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
+    asking.call.question.index = index;
+    asking.call.question.digest = *digest;
+    ngx_memcpy(asking.call.question.id, id, NGX_AUTOCERT_X509_ID);
 
-    if (ngx_autocert_remote_ask(&ngx_autocert_worker->remote, &question,
-                                &answer)
-        != NGX_OK
-        || answer.body.len == 0
-        || answer.body.len > *len)
-    {
+    asking.take = ngx_autocert_worker_take_signature;
+    asking.signature = signature;
+    asking.len = *len;
+
+    if (ngx_autocert_worker_ask(&asking) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(signature, answer.body.data, answer.body.len);
-    *len = answer.body.len;
+    *len = asking.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_worker_take_signature(ngx_autocert_asking_t *asking,
+    ngx_autocert_answer_t *answer)
+{
+    if (answer->body.len == 0 || answer->body.len > asking->len) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(asking->signature, answer->body.data, answer->body.len);
+    asking->len = answer->body.len;
 
     return NGX_OK;
 }
@@ -298,34 +463,47 @@ ngx_autocert_worker_served(ngx_uint_t index)
 static ngx_autocert_served_t *
 ngx_autocert_worker_fetch(ngx_uint_t index)
 {
-    ngx_autocert_answer_t     answer;
-    ngx_autocert_worker_t    *w = ngx_autocert_worker;
-    ngx_autocert_served_t    *served;
-    ngx_autocert_question_t   question;
+    ngx_autocert_asking_t  asking;
 
-    question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
-    question.index = index;
+    asking.call.question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    asking.call.question.index = index;
 
-    if (ngx_autocert_remote_ask(&w->remote, &question, &answer) != NGX_OK) {
-        return NULL;
-    }
+    asking.take = ngx_autocert_worker_take_chain;
+    asking.served = NULL;
 
-    served = ngx_calloc(sizeof(ngx_autocert_served_t), w->log);
+    return (ngx_autocert_worker_ask(&asking) == NGX_OK) ? asking.served
+                                                        : NULL;
+}
+
+
+static ngx_int_t
+ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
+    ngx_autocert_answer_t *answer)
+{
+    ngx_log_t              *log = ngx_autocert_worker->log;
+    ngx_autocert_served_t  *served;
+
+    served = ngx_calloc(sizeof(ngx_autocert_served_t), log);
     if (served == NULL) {
-        return NULL;
+        return NGX_ERROR;
     }
 
-    served->generation = answer.generation;
-    served->bootstrap = answer.bootstrap != 0;
+    served->generation = answer->generation;
+    served->bootstrap = answer->bootstrap != 0;
 
-    if (ngx_autocert_worker_parse(served, index, &answer.body) != NGX_OK) {
-        ngx_ssl_error(NGX_LOG_ALERT, w->log, 0,
+    if (ngx_autocert_worker_parse(served, asking->call.question.index,
+                                  &answer->body)
+        != NGX_OK)
+    {
+        ngx_ssl_error(NGX_LOG_ALERT, log, 0,
                       "autocert: a chain from the helper could not be used");
         ngx_autocert_worker_free(served);
-        return NULL;
+        return NGX_ERROR;
     }
 
-    return served;
+    asking->served = served;
+
+    return NGX_OK;
 }
 
 

@@ -437,6 +437,9 @@ ngx_http_autocert_init_core(ngx_conf_t *cf,
 
     ngx_http_autocert_listeners(cf, acf);
 
+    acf->handler = ngx_http_init_connection;
+    acf->shakes = ngx_http_autocert_shakes;
+
     return ngx_http_autocert_init_resolver(cf, amcf);
 }
 

@@ -54,6 +54,9 @@ ngx_int_t ngx_http_autocert_postconfiguration(ngx_conf_t *cf);
 ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,
     ngx_http_core_srv_conf_t *cscf);
 
+/* Is the connection one of a TLS listener? */
+ngx_uint_t ngx_http_autocert_shakes(ngx_connection_t *c);
+
 /* Puts the answer to HTTP-01 ahead of all else. */
 ngx_int_t ngx_http_autocert_challenge(ngx_conf_t *cf);
 

@@ -29,6 +29,15 @@ ngx_http_autocert_serve(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf)
 }
 
 
+ngx_uint_t
+ngx_http_autocert_shakes(ngx_connection_t *c)
+{
+    ngx_http_connection_t  *hc = c->data;
+
+    return hc->addr_conf->ssl;
+}
+
+
 /*
  * Called by OpenSSL after NGINX has chosen the server by SNI.  1: go on,
  * 0: the handshake fails.

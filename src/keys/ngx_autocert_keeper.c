@@ -20,7 +20,7 @@
 
 typedef struct {
     ngx_uint_t              refs;       /* under the keeper's lock */
-    EVP_PKEY               *key;
+    ngx_autocert_signer_t  *signer;
     u_char                  id[NGX_AUTOCERT_X509_ID];
     u_char                 *body;       /* the chain as the answer has it */
     size_t                  len;
@@ -529,7 +529,7 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     answer->body.data = signature;
     answer->body.len = sizeof(signature);
 
-    rc = ngx_autocert_signer_sign(pair->key, &question->digest, signature,
+    rc = ngx_autocert_signer_sign(pair->signer, &question->digest, signature,
                                   &answer->body.len);
 
     ngx_autocert_keeper_put(keeper, pair);
@@ -666,19 +666,29 @@ ngx_autocert_keeper_pair(ngx_autocert_chain_t *chain, EVP_PKEY *key)
         w.pos = p;
     }
 
+    pair->signer = ngx_autocert_signer_create(key);
+    if (pair->signer == NULL) {
+        goto failed;
+    }
+
     pair->refs = 1;
     pair->len = len;
-    pair->key = key;
     ngx_memcpy(pair->id, chain->id, NGX_AUTOCERT_X509_ID);
 
     ngx_autocert_x509_chain_free(chain);
+    EVP_PKEY_free(key);
 
     return pair;
 
 failed:
 
     ERR_clear_error();
-    free(pair);
+
+    if (pair) {
+        free(pair->body);
+        free(pair);
+    }
+
     ngx_autocert_x509_chain_free(chain);
     EVP_PKEY_free(key);
 
@@ -742,7 +752,7 @@ ngx_autocert_keeper_unref(ngx_autocert_keeper_pair_t *pair)
         return;
     }
 
-    EVP_PKEY_free(pair->key);
+    ngx_autocert_signer_free(pair->signer);
     free(pair->body);
     free(pair);
 }

@@ -7,181 +7,339 @@
 #include <poll.h>
 
 
-static ngx_int_t ngx_autocert_remote_send(ngx_autocert_remote_t *remote,
-    ngx_autocert_question_t *question);
-static ngx_int_t ngx_autocert_remote_recv(ngx_autocert_remote_t *remote,
+/* Room for a question of any kind. */
+#define NGX_AUTOCERT_REMOTE_QUESTION  128
+
+
+/* A call that is waited for. */
+
+typedef struct {
+    ngx_autocert_call_pt   ready;
+    void                  *data;
+    ngx_int_t              rc;      /* NGX_AGAIN until it has ended */
+} ngx_autocert_remote_wait_t;
+
+
+static ngx_int_t ngx_autocert_remote_send(ngx_autocert_remote_t *remote);
+static ngx_uint_t ngx_autocert_remote_batch(ngx_autocert_remote_t *remote,
+    struct mmsghdr *msgs, struct iovec *iovs,
+    u_char (*frames)[NGX_AUTOCERT_REMOTE_QUESTION],
+    ngx_autocert_call_t **calls);
+static void ngx_autocert_remote_lost(ngx_autocert_remote_t *remote);
+static void ngx_autocert_remote_answered(ngx_autocert_remote_t *remote,
     ngx_autocert_answer_t *answer);
-static ngx_int_t ngx_autocert_remote_wait(ngx_autocert_remote_t *remote,
-    ngx_autocert_answer_t *answer, int64_t deadline);
+static void ngx_autocert_remote_waited(ngx_autocert_call_t *call,
+    ngx_autocert_answer_t *answer);
 static int64_t ngx_autocert_remote_now(void);
+
+
+void
+ngx_autocert_remote_init(ngx_autocert_remote_t *remote)
+{
+    remote->fd = -1;
+    remote->number = 0;
+    remote->nunsent = 0;
+    remote->down = 0;
+
+    ngx_queue_init(&remote->calls);
+}
+
+
+void
+ngx_autocert_remote_start(ngx_autocert_remote_t *remote,
+    ngx_autocert_call_t *call)
+{
+    call->question.number = ++remote->number;
+    call->sent = 0;
+
+    ngx_queue_insert_tail(&remote->calls, &call->queue);
+    remote->nunsent++;
+}
+
+
+void
+ngx_autocert_remote_cancel(ngx_autocert_remote_t *remote,
+    ngx_autocert_call_t *call)
+{
+    if (!call->sent) {
+        remote->nunsent--;
+    }
+
+    ngx_queue_remove(&call->queue);
+}
+
+
+void
+ngx_autocert_remote_fail(ngx_autocert_remote_t *remote)
+{
+    ngx_queue_t          *q;
+    ngx_autocert_call_t  *call;
+
+    remote->nunsent = 0;
+
+    while (!ngx_queue_empty(&remote->calls)) {
+        q = ngx_queue_head(&remote->calls);
+        ngx_queue_remove(q);
+
+        call = ngx_queue_data(q, ngx_autocert_call_t, queue);
+        call->ready(call, NULL);
+    }
+}
+
+
+ngx_int_t
+ngx_autocert_remote_flush(ngx_autocert_remote_t *remote)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  tries;
+
+    /* a successor that is gone as well is looked for later */
+
+    for (tries = 0; tries < 2; tries++) {
+
+        if (remote->fd == -1 && remote->connect(remote) == -1) {
+            return NGX_AGAIN;
+        }
+
+        rc = ngx_autocert_remote_send(remote);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
+        ngx_autocert_remote_lost(remote);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_autocert_remote_take(ngx_autocert_remote_t *remote)
+{
+    ssize_t                n;
+    ngx_autocert_answer_t  answer;
+
+    while (remote->fd != -1) {
+        n = recv(remote->fd, remote->frame, NGX_AUTOCERT_PROTOCOL_SIZE, 0);
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n == -1 && errno == EAGAIN) {
+            return NGX_OK;
+        }
+
+        if (n <= 0
+            || ngx_autocert_protocol_answer_get(&answer, remote->frame, n)
+               != NGX_OK)
+        {
+            ngx_autocert_remote_lost(remote);
+            return NGX_DECLINED;
+        }
+
+        remote->down = 0;
+
+        ngx_autocert_remote_answered(remote, &answer);
+    }
+
+    return NGX_DECLINED;
+}
 
 
 ngx_int_t
 ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
-    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer)
+    ngx_autocert_call_t *call)
 {
-    int64_t    start, waited;
-    ngx_int_t  rc;
+    int64_t                     left, deadline;
+    struct pollfd               pfd;
+    ngx_autocert_remote_wait_t  wait;
 
     if (remote->down && remote->fd != -1) {
-        (void) ngx_autocert_remote_drain(remote);
+        (void) ngx_autocert_remote_take(remote);
     }
 
     if (remote->down) {
         return NGX_ERROR;
     }
 
-    question->number = ++remote->number;
+    wait.ready = call->ready;
+    wait.data = call->data;
+    wait.rc = NGX_AGAIN;
 
-    start = ngx_autocert_remote_now();
+    call->ready = ngx_autocert_remote_waited;
+    call->data = &wait;
 
-    do {
-        if (remote->fd == -1 && remote->connect(remote) == -1) {
-            return NGX_ERROR;
-        }
+    ngx_autocert_remote_start(remote, call);
 
-        rc = ngx_autocert_remote_send(remote, question);
-
-        if (rc == NGX_OK) {
-            rc = ngx_autocert_remote_wait(remote, answer,
-                                          start + NGX_AUTOCERT_REMOTE_TIMEOUT);
-        }
-
-        if (rc == NGX_DECLINED) {
-            remote->close(remote);
-        }
-
-        /* the helper is gone: its successor is asked the same */
-
-    } while (rc == NGX_DECLINED
-             && ngx_autocert_remote_now() - start
-                < NGX_AUTOCERT_REMOTE_TIMEOUT);
-
-    waited = ngx_autocert_remote_now() - start;
-
-    if (waited > (int64_t) remote->waited) {
-        remote->waited = waited;
-    }
-
-    if (rc == NGX_AGAIN) {
-        remote->down = 1;
-    }
-
-    if (rc != NGX_OK
-        || answer->type != question->type
-        || answer->status != NGX_AUTOCERT_PROTOCOL_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_autocert_remote_drain(ngx_autocert_remote_t *remote)
-{
-    ngx_int_t              rc;
-    ngx_autocert_answer_t  answer;
-
-    do {
-        rc = ngx_autocert_remote_recv(remote, &answer);
-    } while (rc == NGX_OK);
-
-    return (rc == NGX_AGAIN) ? NGX_OK : NGX_ERROR;
-}
-
-
-/* NGX_AGAIN: no room in the channel, the helper does not read */
-
-static ngx_int_t
-ngx_autocert_remote_send(ngx_autocert_remote_t *remote,
-    ngx_autocert_question_t *question)
-{
-    size_t   len;
-    ssize_t  n;
-
-    len = ngx_autocert_protocol_question_put(question, remote->frame,
-                                             NGX_AUTOCERT_PROTOCOL_SIZE);
-    if (len == 0) {
-        return NGX_ERROR;
-    }
-
-    do {
-        n = send(remote->fd, remote->frame, len, MSG_NOSIGNAL);
-    } while (n == -1 && errno == EINTR);
-
-    if (n == (ssize_t) len) {
-        return NGX_OK;
-    }
-
-    return (errno == EAGAIN) ? NGX_AGAIN : NGX_DECLINED;
-}
-
-
-/* The answer to the last question; those to earlier ones are dropped. */
-
-static ngx_int_t
-ngx_autocert_remote_wait(ngx_autocert_remote_t *remote,
-    ngx_autocert_answer_t *answer, int64_t deadline)
-{
-    int64_t        left;
-    ngx_int_t      rc;
-    struct pollfd  pfd;
-
-    pfd.fd = remote->fd;
-    pfd.events = POLLIN;
+    deadline = ngx_autocert_remote_now() + NGX_AUTOCERT_REMOTE_TIMEOUT;
 
     for ( ;; ) {
+        if (remote->nunsent) {
+            (void) ngx_autocert_remote_flush(remote);
+        }
+
         left = deadline - ngx_autocert_remote_now();
 
         if (left <= 0) {
-            return NGX_AGAIN;
-        }
-
-        if (poll(&pfd, 1, (int) left) == -1 && errno != EINTR) {
+            remote->down = 1;
+            ngx_autocert_remote_cancel(remote, call);
             return NGX_ERROR;
         }
 
-        rc = ngx_autocert_remote_recv(remote, answer);
+        /* what could not be sent is tried again soon */
 
-        if (rc == NGX_DECLINED) {
-            return rc;
-        }
+        pfd.fd = remote->fd;
+        pfd.events = POLLIN;
 
-        if (rc == NGX_OK && answer->type != NGX_AUTOCERT_PROTOCOL_READY
-            && answer->number == remote->number)
-        {
-            return NGX_OK;
+        (void) poll(&pfd, 1, remote->nunsent ? (int) ngx_min(left, 5)
+                                             : (int) left);
+
+        (void) ngx_autocert_remote_take(remote);
+
+        if (wait.rc != NGX_AGAIN) {
+            return wait.rc;
         }
     }
 }
 
 
+/* NGX_AGAIN: the channel is full, NGX_DECLINED: its other end is gone. */
+
 static ngx_int_t
-ngx_autocert_remote_recv(ngx_autocert_remote_t *remote,
-    ngx_autocert_answer_t *answer)
+ngx_autocert_remote_send(ngx_autocert_remote_t *remote)
 {
-    ssize_t  n;
+    int                   i, n;
+    ngx_uint_t            count;
+    struct iovec          iovs[NGX_AUTOCERT_REMOTE_BATCH];
+    struct mmsghdr        msgs[NGX_AUTOCERT_REMOTE_BATCH];
+    ngx_autocert_call_t  *calls[NGX_AUTOCERT_REMOTE_BATCH];
 
-    do {
-        n = recv(remote->fd, remote->frame, NGX_AUTOCERT_PROTOCOL_SIZE, 0);
-    } while (n == -1 && errno == EINTR);
+    u_char  frames[NGX_AUTOCERT_REMOTE_BATCH][NGX_AUTOCERT_REMOTE_QUESTION];
 
-    if (n == -1 && errno == EAGAIN) {
-        return NGX_AGAIN;
+    while (remote->nunsent) {
+        count = ngx_autocert_remote_batch(remote, msgs, iovs, frames, calls);
+
+        do {
+            n = sendmmsg(remote->fd, msgs, count, MSG_NOSIGNAL);
+        } while (n == -1 && errno == EINTR);
+
+        if (n == -1) {
+            return (errno == EAGAIN) ? NGX_AGAIN : NGX_DECLINED;
+        }
+
+        for (i = 0; i < n; i++) {
+            calls[i]->sent = 1;
+            remote->nunsent--;
+        }
     }
-
-    if (n <= 0
-        || ngx_autocert_protocol_answer_get(answer, remote->frame, n)
-           != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
-
-    remote->down = 0;
 
     return NGX_OK;
+}
+
+
+/* The oldest calls that are not sent: they stand at the end. */
+
+static ngx_uint_t
+ngx_autocert_remote_batch(ngx_autocert_remote_t *remote, struct mmsghdr *msgs,
+    struct iovec *iovs, u_char (*frames)[NGX_AUTOCERT_REMOTE_QUESTION],
+    ngx_autocert_call_t **calls)
+{
+    ngx_uint_t            i, n;
+    ngx_queue_t          *q;
+    ngx_autocert_call_t  *call;
+
+    q = ngx_queue_sentinel(&remote->calls);
+
+    for (i = 0; i < remote->nunsent; i++) {
+        q = ngx_queue_prev(q);
+    }
+
+    n = ngx_min(remote->nunsent, NGX_AUTOCERT_REMOTE_BATCH);
+
+    for (i = 0; i < n; i++) {
+        call = ngx_queue_data(q, ngx_autocert_call_t, queue);
+        q = ngx_queue_next(q);
+
+        calls[i] = call;
+
+        iovs[i].iov_base = frames[i];
+        iovs[i].iov_len = ngx_autocert_protocol_question_put(&call->question,
+                                        frames[i],
+                                        NGX_AUTOCERT_REMOTE_QUESTION);
+
+        ngx_memzero(&msgs[i], sizeof(struct mmsghdr));
+        msgs[i].msg_hdr.msg_iov = &iovs[i];
+        msgs[i].msg_hdr.msg_iovlen = 1;
+    }
+
+    return n;
+}
+
+
+/* The helper is gone: all that it has not answered is to be asked again. */
+
+static void
+ngx_autocert_remote_lost(ngx_autocert_remote_t *remote)
+{
+    ngx_queue_t          *q;
+    ngx_autocert_call_t  *call;
+
+    remote->close(remote);
+    remote->nunsent = 0;
+
+    for (q = ngx_queue_head(&remote->calls);
+         q != ngx_queue_sentinel(&remote->calls);
+         q = ngx_queue_next(q))
+    {
+        call = ngx_queue_data(q, ngx_autocert_call_t, queue);
+        call->sent = 0;
+        remote->nunsent++;
+    }
+}
+
+
+/* Answers come in the order of the questions; one too late finds no call. */
+
+static void
+ngx_autocert_remote_answered(ngx_autocert_remote_t *remote,
+    ngx_autocert_answer_t *answer)
+{
+    ngx_queue_t          *q;
+    ngx_autocert_call_t  *call;
+
+    for (q = ngx_queue_head(&remote->calls);
+         q != ngx_queue_sentinel(&remote->calls);
+         q = ngx_queue_next(q))
+    {
+        call = ngx_queue_data(q, ngx_autocert_call_t, queue);
+
+        if (call->question.number != answer->number || !call->sent) {
+            continue;
+        }
+
+        ngx_queue_remove(&call->queue);
+
+        call->ready(call, (answer->type == call->question.type
+                           && answer->status == NGX_AUTOCERT_PROTOCOL_OK)
+                          ? answer : NULL);
+        return;
+    }
+}
+
+
+static void
+ngx_autocert_remote_waited(ngx_autocert_call_t *call,
+    ngx_autocert_answer_t *answer)
+{
+    ngx_autocert_remote_wait_t  *wait = call->data;
+
+    call->ready = wait->ready;
+    call->data = wait->data;
+
+    wait->rc = answer ? NGX_OK : NGX_ERROR;
+    call->ready(call, answer);
 }
 
 

@@ -1,5 +1,5 @@
 
-/* The worker's side of a channel: a question, and a bounded wait. */
+/* The worker's side of a channel: questions under way, and their answers. */
 
 
 #ifndef _NGX_AUTOCERT_REMOTE_H_INCLUDED_
@@ -12,43 +12,88 @@
 #include "ngx_autocert_protocol.h"
 
 
-#define NGX_AUTOCERT_REMOTE_TIMEOUT  250    /* ms */
+#define NGX_AUTOCERT_REMOTE_TIMEOUT  250    /* ms, of a wait */
+#define NGX_AUTOCERT_REMOTE_BATCH    16     /* messages in a system call */
 
 
 typedef struct ngx_autocert_remote_s  ngx_autocert_remote_t;
+typedef struct ngx_autocert_call_s    ngx_autocert_call_t;
+
+
+/*
+ * The end of a call: an answer with a view that is good until this returns,
+ * or NULL.  It may not ask anything by itself.
+ */
+typedef void (*ngx_autocert_call_pt)(ngx_autocert_call_t *call,
+    ngx_autocert_answer_t *answer);
+
+
+/* A question under way; what question points to must live as long. */
+
+struct ngx_autocert_call_s {
+    ngx_autocert_question_t   question;
+    ngx_autocert_call_pt      ready;
+    void                     *data;
+
+    /* the remote's own */
+    ngx_queue_t               queue;
+    unsigned                  sent:1;
+};
+
 
 struct ngx_autocert_remote_s {
     int           fd;           /* nonblocking SOCK_SEQPACKET, -1: none */
     uint64_t      number;       /* of the last question */
-    unsigned      down:1;       /* the last one timed out: do not wait */
+    ngx_queue_t   calls;        /* oldest first */
+    ngx_uint_t    nunsent;
+    unsigned      down:1;       /* a wait timed out: do not wait again */
 
     /* Brings a new channel to the door: its fd, or -1. */
     int         (*connect)(ngx_autocert_remote_t *remote);
     /* Takes fd out of use, also out of the event loop; sets it to -1. */
     void        (*close)(ngx_autocert_remote_t *remote);
 
-    ngx_uint_t    waited;       /* longest wait so far, ms */
     u_char        frame[NGX_AUTOCERT_PROTOCOL_SIZE];
 };
 
 
 #pragma GCC visibility push(hidden)
 
-/*
- * Asks and waits, at most NGX_AUTOCERT_REMOTE_TIMEOUT.  A helper that dies
- * meanwhile is replaced by its successor and asked again.  After a time-out
- * every call fails at once, until the channel has been answered.  NGX_OK and
- * an answer with a view into remote->frame, good until the next call;
- * NGX_ERROR otherwise.
- */
-ngx_int_t ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
-    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer);
+/* connect and close are set before. */
+void ngx_autocert_remote_init(ngx_autocert_remote_t *remote);
 
 /*
- * Takes what has come without being waited for: late answers, which say that
- * the helper lives again.  NGX_OK, or NGX_ERROR at the end of the channel.
+ * Begins a call, which goes out with the next flush; ends in ready(), unless
+ * it is cancelled.
  */
-ngx_int_t ngx_autocert_remote_drain(ngx_autocert_remote_t *remote);
+void ngx_autocert_remote_start(ngx_autocert_remote_t *remote,
+    ngx_autocert_call_t *call);
+void ngx_autocert_remote_cancel(ngx_autocert_remote_t *remote,
+    ngx_autocert_call_t *call);
+
+/* There is no helper and will be none: all calls end without an answer. */
+void ngx_autocert_remote_fail(ngx_autocert_remote_t *remote);
+
+/*
+ * Sends what has not been sent.  A helper that is gone is replaced by its
+ * successor, and asked all that was not answered again: ECDSA is safe to ask
+ * twice.  NGX_AGAIN: not all could be sent, to be called again later.
+ */
+ngx_int_t ngx_autocert_remote_flush(ngx_autocert_remote_t *remote);
+
+/*
+ * Takes all answers there are.  NGX_OK, or NGX_DECLINED at the end of the
+ * channel, which is closed then.
+ */
+ngx_int_t ngx_autocert_remote_take(ngx_autocert_remote_t *remote);
+
+/*
+ * Asks and waits, at most NGX_AUTOCERT_REMOTE_TIMEOUT, after which it fails
+ * at once until the channel has been answered.  Other calls may end
+ * meanwhile.  NGX_OK if ready() was called with an answer.
+ */
+ngx_int_t ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
+    ngx_autocert_call_t *call);
 
 #pragma GCC visibility pop
 

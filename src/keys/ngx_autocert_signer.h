@@ -1,5 +1,8 @@
 
-/* A digest and a key give a signature. */
+/*
+ * A digest and a key give a signature, by the library that is fastest for
+ * the curve: Nettle for P-384 where the build has it, else OpenSSL.
+ */
 
 
 #ifndef _NGX_AUTOCERT_SIGNER_H_INCLUDED_
@@ -15,14 +18,24 @@
 #define NGX_AUTOCERT_SIGNER_SIZE  144   /* ECDSA-Sig-Value, P-384 and room */
 
 
+typedef struct ngx_autocert_signer_s  ngx_autocert_signer_t;
+
+
 #pragma GCC visibility push(hidden)
 
+/* Takes a reference of its own to key; NULL if memory runs out. */
+ngx_autocert_signer_t *ngx_autocert_signer_create(EVP_PKEY *key);
+void ngx_autocert_signer_free(ngx_autocert_signer_t *signer);
+
 /*
- * ECDSA over digest (cut to the order of the curve by FIPS 186-4).  *len is
- * the room on entry, the length of the DER on return.
+ * ECDSA over digest (cut to the order of the curve by FIPS 186-4); from any
+ * thread.  *len is the room on entry, the length of the DER on return.
  */
-ngx_int_t ngx_autocert_signer_sign(EVP_PKEY *key, ngx_str_t *digest,
-    u_char *signature, size_t *len);
+ngx_int_t ngx_autocert_signer_sign(ngx_autocert_signer_t *signer,
+    ngx_str_t *digest, u_char *signature, size_t *len);
+
+/* The name of the library that signs with this key. */
+char *ngx_autocert_signer_library(ngx_autocert_signer_t *signer);
 
 #pragma GCC visibility pop
 

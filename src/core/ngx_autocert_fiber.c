@@ -1,0 +1,484 @@
+
+#include "ngx_autocert_fiber.h"
+#include "ngx_autocert_switch.h"
+
+#include <sys/mman.h>
+
+
+/* address space, not memory: only pages that were touched cost any */
+#define NGX_AUTOCERT_FIBER_STACK  (256 * 1024)
+
+
+typedef struct ngx_autocert_shaking_s  ngx_autocert_shaking_t;
+
+
+/* A stack, with or without a handler on it. */
+
+struct ngx_autocert_fiber_s {
+    ngx_autocert_context_t         context;
+    ngx_autocert_fiber_t          *next;        /* free */
+    ngx_autocert_shaking_t        *shaking;
+    ngx_event_t                   *event;       /* its handler's argument */
+    ngx_event_handler_pt           handler;
+    ngx_event_t                    wake;
+    ngx_autocert_fiber_cancel_pt   cancel;
+    void                          *data;
+    unsigned                       aside:1;
+    unsigned                       cancelled:1;
+    unsigned                       done:1;      /* the handler has returned */
+};
+
+
+/* A connection from accept until its handshake is over, by its number. */
+
+struct ngx_autocert_shaking_s {
+    ngx_connection_t              *connection;  /* NULL: none of ours */
+    ngx_event_handler_pt           first;       /* NGINX's very first handler */
+    ngx_event_handler_pt           read;        /* NGINX's present ones */
+    ngx_event_handler_pt           write;
+    void                         (*over)(ngx_connection_t *c);
+    ngx_autocert_fiber_t          *fiber;       /* laid aside */
+    unsigned                       readable:1;  /* noted meanwhile */
+    unsigned                       writable:1;
+    unsigned                       timedout:1;
+    unsigned                       finished:1;  /* over() is due */
+};
+
+
+static void ngx_autocert_fiber_accept(ngx_connection_t *c);
+static void ngx_autocert_fiber_gone(void *data);
+static void ngx_autocert_fiber_wrap(ngx_autocert_shaking_t *s);
+static void ngx_autocert_fiber_unwrap(ngx_autocert_shaking_t *s);
+static void ngx_autocert_fiber_read(ngx_event_t *ev);
+static void ngx_autocert_fiber_write(ngx_event_t *ev);
+static void ngx_autocert_fiber_over(ngx_connection_t *c);
+static void ngx_autocert_fiber_run(ngx_autocert_shaking_t *s,
+    ngx_event_t *ev, ngx_event_handler_pt handler);
+static void ngx_autocert_fiber_enter(ngx_autocert_fiber_t *fiber);
+static void ngx_autocert_fiber_left(ngx_autocert_shaking_t *s);
+static void ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s);
+static void ngx_autocert_fiber_guard(ngx_event_t *ev);
+static void ngx_autocert_fiber_wake_handler(ngx_event_t *ev);
+static ngx_autocert_fiber_t *ngx_autocert_fiber_get(void);
+static void ngx_autocert_fiber_main(void);
+
+#define ngx_autocert_fiber_shaking(c)                                        \
+    (&ngx_autocert_shaking[(c) - ngx_cycle->connections])
+
+
+static ngx_connection_handler_pt   ngx_autocert_fiber_handler;
+static ngx_autocert_shakes_pt      ngx_autocert_fiber_shakes;
+static ngx_autocert_shaking_t     *ngx_autocert_shaking;
+static ngx_autocert_fiber_t       *ngx_autocert_fiber_free;
+static ngx_autocert_fiber_t       *ngx_autocert_fiber_running;
+static ngx_autocert_context_t      ngx_autocert_fiber_loop;
+
+
+ngx_int_t
+ngx_autocert_fiber_init(ngx_cycle_t *cycle, ngx_connection_handler_pt handler,
+    ngx_autocert_shakes_pt shakes)
+{
+    ngx_uint_t        i;
+    ngx_listening_t  *ls;
+
+    if (!ngx_autocert_switch_usable()) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "autocert: shadow stacks are on, handshakes wait for "
+                      "their signatures one at a time");
+        return NGX_OK;
+    }
+
+    ngx_autocert_shaking = ngx_pcalloc(cycle->pool, cycle->connection_n
+                                            * sizeof(ngx_autocert_shaking_t));
+    if (ngx_autocert_shaking == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_fiber_handler = handler;
+    ngx_autocert_fiber_shakes = shakes;
+
+    ls = cycle->listening.elts;
+
+    for (i = 0; i < cycle->listening.nelts; i++) {
+        if (ls[i].handler == handler && ls[i].type == SOCK_STREAM) {
+            ls[i].handler = ngx_autocert_fiber_accept;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_autocert_fiber_t *
+ngx_autocert_fiber_current(void)
+{
+    return ngx_autocert_fiber_running;
+}
+
+
+void
+ngx_autocert_fiber_pause(ngx_autocert_fiber_cancel_pt cancel, void *data)
+{
+    ngx_err_t              err;
+    ngx_connection_t      *c;
+    ngx_autocert_fiber_t  *fiber = ngx_autocert_fiber_running;
+
+    err = ngx_errno;
+
+    /* OpenSSL's queue of errors is the thread's, not the fiber's */
+
+    ERR_clear_error();
+
+    fiber->cancel = cancel;
+    fiber->data = data;
+    fiber->cancelled = 0;
+    fiber->aside = 1;
+
+    c = fiber->shaking->connection;
+
+    fiber->shaking->fiber = fiber;
+    fiber->shaking->read = c->read->handler;
+    fiber->shaking->write = c->write->handler;
+
+    c->read->handler = ngx_autocert_fiber_guard;
+    c->write->handler = ngx_autocert_fiber_guard;
+
+    ngx_autocert_switch(&fiber->context, &ngx_autocert_fiber_loop);
+
+    fiber->aside = 0;
+    fiber->shaking->fiber = NULL;
+
+    c->read->handler = fiber->shaking->read;
+    c->write->handler = fiber->shaking->write;
+
+    ERR_clear_error();
+    ngx_set_errno(err);
+}
+
+
+void
+ngx_autocert_fiber_wake(ngx_autocert_fiber_t *fiber)
+{
+    ngx_post_event(&fiber->wake, &ngx_posted_events);
+}
+
+
+/* In place of the listener's handler. */
+
+static void
+ngx_autocert_fiber_accept(ngx_connection_t *c)
+{
+    ngx_uint_t               ready;
+    ngx_event_t             *rev;
+    ngx_pool_cleanup_t      *cln;
+    ngx_autocert_shaking_t  *s;
+
+    s = ngx_autocert_fiber_shaking(c);
+
+    cln = ngx_pool_cleanup_add(c->pool, 0);
+
+    if (cln == NULL) {
+        ngx_autocert_fiber_handler(c);
+        return;
+    }
+
+    ngx_memzero(s, sizeof(ngx_autocert_shaking_t));
+    s->connection = c;
+
+    /* the only sure word that the connection is gone */
+
+    cln->handler = ngx_autocert_fiber_gone;
+    cln->data = s;
+
+    /* with a deferred accept the handshake would begin in there at once */
+
+    rev = c->read;
+    ready = rev->ready;
+    rev->ready = 0;
+
+    ngx_autocert_fiber_handler(c);
+
+    if (s->connection == NULL) {
+        return;
+    }
+
+    if (ngx_autocert_fiber_shakes(c)) {
+        s->first = rev->handler;
+        ngx_autocert_fiber_wrap(s);
+    }
+
+    if (ready) {
+        rev->ready = 1;
+        ngx_post_event(rev, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_autocert_fiber_gone(void *data)
+{
+    ngx_autocert_shaking_t  *s = data;
+
+    s->connection = NULL;
+}
+
+
+static void
+ngx_autocert_fiber_wrap(ngx_autocert_shaking_t *s)
+{
+    ngx_connection_t  *c = s->connection;
+
+    s->read = c->read->handler;
+    s->write = c->write->handler;
+
+    c->read->handler = ngx_autocert_fiber_read;
+    c->write->handler = ngx_autocert_fiber_write;
+
+    /* the request that follows a handshake is not for this stack */
+
+    if (c->ssl && c->ssl->handler
+        && c->ssl->handler != ngx_autocert_fiber_over)
+    {
+        s->over = c->ssl->handler;
+        c->ssl->handler = ngx_autocert_fiber_over;
+    }
+}
+
+
+static void
+ngx_autocert_fiber_unwrap(ngx_autocert_shaking_t *s)
+{
+    ngx_connection_t  *c = s->connection;
+
+    if (c->read->handler == ngx_autocert_fiber_read) {
+        c->read->handler = s->read;
+    }
+
+    if (c->write->handler == ngx_autocert_fiber_write) {
+        c->write->handler = s->write;
+    }
+}
+
+
+static void
+ngx_autocert_fiber_read(ngx_event_t *ev)
+{
+    ngx_connection_t        *c = ev->data;
+    ngx_autocert_shaking_t  *s = ngx_autocert_fiber_shaking(c);
+
+    ngx_autocert_fiber_run(s, ev, s->read);
+}
+
+
+static void
+ngx_autocert_fiber_write(ngx_event_t *ev)
+{
+    ngx_connection_t        *c = ev->data;
+    ngx_autocert_shaking_t  *s = ngx_autocert_fiber_shaking(c);
+
+    ngx_autocert_fiber_run(s, ev, s->write);
+}
+
+
+/* In place of c->ssl->handler: that one is called from the loop's stack. */
+
+static void
+ngx_autocert_fiber_over(ngx_connection_t *c)
+{
+    ngx_autocert_fiber_shaking(c)->finished = 1;
+}
+
+
+static void
+ngx_autocert_fiber_run(ngx_autocert_shaking_t *s, ngx_event_t *ev,
+    ngx_event_handler_pt handler)
+{
+    ngx_autocert_fiber_t  *fiber;
+
+    ngx_autocert_fiber_unwrap(s);
+
+    fiber = ngx_autocert_fiber_get();
+
+    if (fiber == NULL) {
+        handler(ev);
+        ngx_autocert_fiber_settle(s);
+        return;
+    }
+
+    fiber->shaking = s;
+    fiber->event = ev;
+    fiber->handler = handler;
+    fiber->done = 0;
+
+    ngx_autocert_fiber_enter(fiber);
+}
+
+
+static void
+ngx_autocert_fiber_enter(ngx_autocert_fiber_t *fiber)
+{
+    ngx_autocert_shaking_t  *s = fiber->shaking;
+
+    ngx_autocert_fiber_running = fiber;
+    ngx_autocert_switch(&ngx_autocert_fiber_loop, &fiber->context);
+    ngx_autocert_fiber_running = NULL;
+
+    if (!fiber->done) {
+        return;
+    }
+
+    fiber->next = ngx_autocert_fiber_free;
+    ngx_autocert_fiber_free = fiber;
+
+    ngx_autocert_fiber_left(s);
+}
+
+
+/* The handler has returned: what came meanwhile is delivered. */
+
+static void
+ngx_autocert_fiber_left(ngx_autocert_shaking_t *s)
+{
+    ngx_connection_t  *c;
+
+    ngx_autocert_fiber_settle(s);
+
+    c = s->connection;
+
+    if (c == NULL) {
+        return;
+    }
+
+    if (s->readable) {
+        s->readable = 0;
+        ngx_post_event(c->read, &ngx_posted_events);
+    }
+
+    if (s->writable) {
+        s->writable = 0;
+        ngx_post_event(c->write, &ngx_posted_events);
+    }
+}
+
+
+/* Goes on with the handshake, or leaves the connection to NGINX. */
+
+static void
+ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s)
+{
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    if (c == NULL) {
+        return;
+    }
+
+    if (s->finished) {
+        s->finished = 0;
+        c->ssl->handler = s->over;
+        c->ssl->handler(c);
+        return;
+    }
+
+    if (c->read->handler == s->first || (c->ssl && !c->ssl->handshaked)) {
+        ngx_autocert_fiber_wrap(s);
+    }
+}
+
+
+/* While the handler is laid aside nothing else may touch the connection. */
+
+static void
+ngx_autocert_fiber_guard(ngx_event_t *ev)
+{
+    ngx_connection_t        *c = ev->data;
+    ngx_autocert_shaking_t  *s = ngx_autocert_fiber_shaking(c);
+
+    if (ev->write) {
+        s->writable = 1;
+
+    } else {
+        s->readable = 1;
+    }
+
+    if ((ev->timedout || c->close) && !s->fiber->cancelled) {
+        s->fiber->cancelled = 1;
+        s->fiber->cancel(s->fiber->data);
+    }
+}
+
+
+static void
+ngx_autocert_fiber_wake_handler(ngx_event_t *ev)
+{
+    ngx_autocert_fiber_t  *fiber;
+
+    fiber = (ngx_autocert_fiber_t *)
+                ((u_char *) ev - offsetof(ngx_autocert_fiber_t, wake));
+
+    ngx_autocert_fiber_enter(fiber);
+}
+
+
+/* A fiber without a handler, or NULL if no more memory can be mapped. */
+
+static ngx_autocert_fiber_t *
+ngx_autocert_fiber_get(void)
+{
+    u_char                *p;
+    size_t                 size;
+    ngx_autocert_fiber_t  *fiber;
+
+    fiber = ngx_autocert_fiber_free;
+
+    if (fiber) {
+        ngx_autocert_fiber_free = fiber->next;
+        return fiber;
+    }
+
+    fiber = ngx_calloc(sizeof(ngx_autocert_fiber_t), ngx_cycle->log);
+    if (fiber == NULL) {
+        return NULL;
+    }
+
+    size = NGX_AUTOCERT_FIBER_STACK;
+
+    p = mmap(NULL, size + ngx_pagesize, PROT_READ|PROT_WRITE,
+             MAP_PRIVATE|MAP_ANONYMOUS|MAP_STACK|MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED || mprotect(p, ngx_pagesize, PROT_NONE) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "autocert: no memory for the stack of a handshake");
+        ngx_free(fiber);
+        return NULL;
+    }
+
+    ngx_autocert_timer(&fiber->wake, ngx_cycle->log,
+                       ngx_autocert_fiber_wake_handler);
+
+    ngx_autocert_switch_make(&fiber->context, p + ngx_pagesize, size,
+                             ngx_autocert_fiber_main);
+
+    return fiber;
+}
+
+
+/* The bottom of every fiber's stack: one handler after the other. */
+
+static void
+ngx_autocert_fiber_main(void)
+{
+    ngx_autocert_fiber_t  *fiber;
+
+    ngx_autocert_switch_entered(&ngx_autocert_fiber_loop);
+
+    fiber = ngx_autocert_fiber_running;
+
+    for ( ;; ) {
+        fiber->handler(fiber->event);
+        fiber->done = 1;
+
+        ngx_autocert_switch(&fiber->context, &ngx_autocert_fiber_loop);
+    }
+}
