@@ -12,6 +12,13 @@
 #define NGX_AUTOCERT_WORKER_KNOCK     50    /* ms from one try to the next */
 #define NGX_AUTOCERT_WORKER_DEADLINE  2000  /* ms that a fiber is laid aside */
 
+/*
+ * Waking the helper is what costs, so questions are held while the turns of
+ * the loop, none of which waits, bring more of them.
+ */
+#define NGX_AUTOCERT_WORKER_HELD      8     /* questions */
+#define NGX_AUTOCERT_WORKER_TURNS     3
+
 
 /* What the helper gave for a name. */
 
@@ -52,6 +59,8 @@ typedef struct {
     ngx_connection_t        *channel;
     ngx_event_t              knock;
     ngx_event_t              flush;
+    ngx_uint_t               held;          /* questions, a turn ago */
+    ngx_uint_t               turns;
     unsigned                 orphaned:1;    /* no helper will come */
     ngx_autocert_remote_t    remote;
 } ngx_autocert_worker_t;
@@ -61,7 +70,8 @@ static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
 static void ngx_autocert_worker_knock_handler(ngx_event_t *ev);
-static void ngx_autocert_worker_flush_handler(ngx_event_t *ev);
+static void ngx_autocert_worker_held_handler(ngx_event_t *ev);
+static void ngx_autocert_worker_flush(ngx_autocert_worker_t *w);
 static ngx_int_t ngx_autocert_worker_ask(ngx_autocert_asking_t *asking);
 static void ngx_autocert_worker_ready(ngx_autocert_call_t *call,
     ngx_autocert_answer_t *answer);
@@ -123,7 +133,7 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
                        ngx_autocert_worker_knock_handler);
     w->knock.cancelable = 1;
     ngx_autocert_timer(&w->flush, cycle->log,
-                       ngx_autocert_worker_flush_handler);
+                       ngx_autocert_worker_held_handler);
 
     if (ngx_autocert_provider_load(ngx_autocert_worker_sign) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
@@ -260,7 +270,7 @@ ngx_autocert_worker_read_handler(ngx_event_t *rev)
     /* the helper has gone; its successor finds the hello in the door */
 
     if (w->remote.nunsent) {
-        ngx_autocert_worker_flush_handler(&w->flush);
+        ngx_autocert_worker_flush(w);
         return;
     }
 
@@ -274,7 +284,7 @@ ngx_autocert_worker_knock_handler(ngx_event_t *ev)
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
 
     if (w->remote.nunsent) {
-        ngx_autocert_worker_flush_handler(&w->flush);
+        ngx_autocert_worker_flush(w);
         return;
     }
 
@@ -284,15 +294,34 @@ ngx_autocert_worker_knock_handler(ngx_event_t *ev)
 }
 
 
-/* What the handshakes of one turn of the loop have asked for. */
+/* What the handshakes of the last turns of the loop have asked for. */
 
 static void
-ngx_autocert_worker_flush_handler(ngx_event_t *ev)
+ngx_autocert_worker_held_handler(ngx_event_t *ev)
 {
+    ngx_uint_t              n;
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
 
-    (void) ev;
+    n = w->remote.nunsent;
 
+    if (n > w->held && n < NGX_AUTOCERT_WORKER_HELD
+        && w->turns++ < NGX_AUTOCERT_WORKER_TURNS)
+    {
+        w->held = n;
+        ngx_post_event(ev, &ngx_posted_next_events);
+        return;
+    }
+
+    w->held = 0;
+    w->turns = 0;
+
+    ngx_autocert_worker_flush(w);
+}
+
+
+static void
+ngx_autocert_worker_flush(ngx_autocert_worker_t *w)
+{
     if (ngx_autocert_remote_flush(&w->remote) == NGX_OK) {
         return;
     }
@@ -328,7 +357,7 @@ ngx_autocert_worker_ask(ngx_autocert_asking_t *asking)
     }
 
     ngx_autocert_remote_start(&w->remote, &asking->call);
-    ngx_post_event(&w->flush, &ngx_posted_events);
+    ngx_post_event(&w->flush, &ngx_posted_next_events);
 
     ngx_memzero(&asking->deadline, sizeof(ngx_event_t));
     ngx_autocert_timer(&asking->deadline, w->log,

@@ -15,6 +15,9 @@
 
 #define NGX_AUTOCERT_KEEPER_BOOTSTRAP_DAYS  365
 
+#define NGX_AUTOCERT_KEEPER_BATCH           8
+#define NGX_AUTOCERT_KEEPER_QUESTION        256     /* more than any has */
+
 
 /* Never changed once it is in a slot; freed with its last reference. */
 
@@ -41,8 +44,14 @@ typedef struct {
     pthread_t               thread;
     ngx_autocert_hello_t    peer;
     char                   *abuse;
-    u_char                  question[NGX_AUTOCERT_PROTOCOL_SIZE];
-    u_char                  answer[NGX_AUTOCERT_PROTOCOL_SIZE];
+    u_char                  questions[NGX_AUTOCERT_KEEPER_BATCH]
+                                     [NGX_AUTOCERT_KEEPER_QUESTION];
+
+    /* answers that go out together, one behind the other in frames */
+    ngx_uint_t              n;
+    struct iovec            answers[NGX_AUTOCERT_KEEPER_BATCH];
+    u_char                 *last;
+    u_char                  frames[NGX_AUTOCERT_PROTOCOL_SIZE];
 } ngx_autocert_keeper_channel_t;
 
 
@@ -50,7 +59,7 @@ typedef struct {
 
 typedef size_t (*ngx_autocert_keeper_handler_pt)(
     ngx_autocert_keeper_t *keeper, ngx_autocert_question_t *question,
-    ngx_autocert_answer_t *answer, u_char *frame);
+    ngx_autocert_answer_t *answer, u_char *frame, size_t size);
 
 
 typedef struct {
@@ -78,16 +87,17 @@ struct ngx_autocert_keeper_s {
 static void *ngx_autocert_keeper_thread(void *data);
 static void ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch);
 static ngx_int_t ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
-    size_t len);
+    u_char *frame, size_t len);
 static ngx_int_t ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch);
-static ngx_int_t ngx_autocert_keeper_send(ngx_autocert_keeper_channel_t *ch,
+static void ngx_autocert_keeper_add(ngx_autocert_keeper_channel_t *ch,
     size_t len);
+static ngx_int_t ngx_autocert_keeper_flush(ngx_autocert_keeper_channel_t *ch);
 static size_t ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
-    u_char *frame);
+    u_char *frame, size_t size);
 static size_t ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
-    u_char *frame);
+    u_char *frame, size_t size);
 static void ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper,
     ngx_uint_t index);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_bootstrap(
@@ -365,26 +375,29 @@ ngx_autocert_keeper_thread(void *data)
 static void
 ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch)
 {
-    ssize_t        n;
-    struct iovec   iov;
-    struct msghdr  msg;
+    int             i, n;
+    struct iovec    iovs[NGX_AUTOCERT_KEEPER_BATCH];
+    struct mmsghdr  msgs[NGX_AUTOCERT_KEEPER_BATCH];
 
     if (ngx_autocert_keeper_ready(ch) != NGX_OK) {
         return;
     }
 
-    iov.iov_base = ch->question;
-    iov.iov_len = NGX_AUTOCERT_PROTOCOL_SIZE;
-
     for ( ;; ) {
 
         /* no room for control data: descriptors that come are closed */
 
-        ngx_memzero(&msg, sizeof(struct msghdr));
-        msg.msg_iov = &iov;
-        msg.msg_iovlen = 1;
+        ngx_memzero(msgs, sizeof(msgs));
 
-        n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC);
+        for (i = 0; i < NGX_AUTOCERT_KEEPER_BATCH; i++) {
+            iovs[i].iov_base = ch->questions[i];
+            iovs[i].iov_len = NGX_AUTOCERT_KEEPER_QUESTION;
+            msgs[i].msg_hdr.msg_iov = &iovs[i];
+            msgs[i].msg_hdr.msg_iovlen = 1;
+        }
+
+        n = recvmmsg(ch->fd, msgs, NGX_AUTOCERT_KEEPER_BATCH,
+                     MSG_WAITFORONE|MSG_CMSG_CLOEXEC, NULL);
 
         if (n == -1 && errno == EINTR) {
             continue;
@@ -394,12 +407,28 @@ ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch)
             return;
         }
 
-        if (msg.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) {
-            ch->abuse = "message too long or with descriptors";
-            return;
+        for (i = 0; i < n; i++) {
+
+            /* an empty message is the end of the channel as well */
+
+            if (msgs[i].msg_len == 0) {
+                return;
+            }
+
+            if (msgs[i].msg_hdr.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) {
+                ch->abuse = "a message too long or with descriptors";
+                return;
+            }
+
+            if (ngx_autocert_keeper_answer(ch, ch->questions[i],
+                                           msgs[i].msg_len)
+                != NGX_OK)
+            {
+                return;
+            }
         }
 
-        if (ngx_autocert_keeper_answer(ch, n) != NGX_OK) {
+        if (ngx_autocert_keeper_flush(ch) != NGX_OK) {
             return;
         }
     }
@@ -414,22 +443,25 @@ ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch)
     ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
     answer.type = NGX_AUTOCERT_PROTOCOL_READY;
 
-    return ngx_autocert_keeper_send(ch,
-               ngx_autocert_protocol_answer_put(&answer, ch->answer,
-                                               NGX_AUTOCERT_PROTOCOL_SIZE));
+    ch->last = ch->frames;
+
+    ngx_autocert_keeper_add(ch, ngx_autocert_protocol_answer_put(&answer,
+                                  ch->frames, NGX_AUTOCERT_PROTOCOL_SIZE));
+
+    return ngx_autocert_keeper_flush(ch);
 }
 
 
 static ngx_int_t
-ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, size_t len)
+ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, u_char *frame,
+    size_t len)
 {
+    size_t                          room;
     ngx_autocert_answer_t           answer;
     ngx_autocert_question_t         question;
     ngx_autocert_keeper_handler_t  *h;
 
-    if (ngx_autocert_protocol_question_get(&question, ch->question, len)
-        != NGX_OK)
-    {
+    if (ngx_autocert_protocol_question_get(&question, frame, len) != NGX_OK) {
         ch->abuse = "a malformed message";
         return NGX_ERROR;
     }
@@ -439,6 +471,16 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, size_t len)
         return NGX_ERROR;
     }
 
+    /* a chain may take all the room there is */
+
+    if (question.type == NGX_AUTOCERT_PROTOCOL_CHAIN
+        && ngx_autocert_keeper_flush(ch) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    room = ch->frames + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
+
     ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
     answer.type = question.type;
     answer.number = question.number;
@@ -447,7 +489,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, size_t len)
 
     for (h = ngx_autocert_keeper_handlers; h->handler; h++) {
         if (h->type == question.type) {
-            len = h->handler(ch->keeper, &question, &answer, ch->answer);
+            len = h->handler(ch->keeper, &question, &answer, ch->last, room);
         }
     }
 
@@ -455,31 +497,68 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, size_t len)
         answer.status = NGX_AUTOCERT_PROTOCOL_FAILED;
         ngx_str_null(&answer.body);
 
-        len = ngx_autocert_protocol_answer_put(&answer, ch->answer,
-                                               NGX_AUTOCERT_PROTOCOL_SIZE);
+        len = ngx_autocert_protocol_answer_put(&answer, ch->last, room);
     }
 
-    return ngx_autocert_keeper_send(ch, len);
+    ngx_autocert_keeper_add(ch, len);
+
+    if (question.type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
+        return ngx_autocert_keeper_flush(ch);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_autocert_keeper_add(ngx_autocert_keeper_channel_t *ch, size_t len)
+{
+    ch->answers[ch->n].iov_base = ch->last;
+    ch->answers[ch->n].iov_len = len;
+
+    ch->n++;
+    ch->last += len;
 }
 
 
 static ngx_int_t
-ngx_autocert_keeper_send(ngx_autocert_keeper_channel_t *ch, size_t len)
+ngx_autocert_keeper_flush(ngx_autocert_keeper_channel_t *ch)
 {
-    ssize_t  n;
+    int             n;
+    ngx_uint_t      i, sent;
+    struct mmsghdr  msgs[NGX_AUTOCERT_KEEPER_BATCH];
 
-    do {
-        n = send(ch->fd, ch->answer, len, MSG_NOSIGNAL);
-    } while (n == -1 && errno == EINTR);
+    ngx_memzero(msgs, sizeof(msgs));
 
-    return (n == (ssize_t) len) ? NGX_OK : NGX_ERROR;
+    for (i = 0; i < ch->n; i++) {
+        msgs[i].msg_hdr.msg_iov = &ch->answers[i];
+        msgs[i].msg_hdr.msg_iovlen = 1;
+    }
+
+    for (sent = 0; sent < ch->n; sent += n) {
+        n = sendmmsg(ch->fd, msgs + sent, ch->n - sent, MSG_NOSIGNAL);
+
+        if (n == -1 && errno == EINTR) {
+            n = 0;
+            continue;
+        }
+
+        if (n <= 0) {
+            return NGX_ERROR;
+        }
+    }
+
+    ch->n = 0;
+    ch->last = ch->frames;
+
+    return NGX_OK;
 }
 
 
 static size_t
 ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
-    u_char *frame)
+    u_char *frame, size_t size)
 {
     size_t                       len;
     ngx_autocert_keeper_pair_t  *pair;
@@ -496,8 +575,7 @@ ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
     answer->body.data = pair->body;
     answer->body.len = pair->len;
 
-    len = ngx_autocert_protocol_answer_put(answer, frame,
-                                           NGX_AUTOCERT_PROTOCOL_SIZE);
+    len = ngx_autocert_protocol_answer_put(answer, frame, size);
 
     ngx_autocert_keeper_put(keeper, pair);
 
@@ -508,7 +586,7 @@ ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
 static size_t
 ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
-    u_char *frame)
+    u_char *frame, size_t size)
 {
     u_char                       signature[NGX_AUTOCERT_SIGNER_SIZE];
     ngx_int_t                    rc;
@@ -522,8 +600,7 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
                                    NULL);
     if (pair == NULL) {
         answer->status = NGX_AUTOCERT_PROTOCOL_NONE;
-        return ngx_autocert_protocol_answer_put(answer, frame,
-                                                NGX_AUTOCERT_PROTOCOL_SIZE);
+        return ngx_autocert_protocol_answer_put(answer, frame, size);
     }
 
     answer->body.data = signature;
@@ -538,8 +615,7 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
         return 0;
     }
 
-    return ngx_autocert_protocol_answer_put(answer, frame,
-                                            NGX_AUTOCERT_PROTOCOL_SIZE);
+    return ngx_autocert_protocol_answer_put(answer, frame, size);
 }
 
 
