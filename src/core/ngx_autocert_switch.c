@@ -1,11 +1,17 @@
 
+#define _GNU_SOURCE
+
 #include "ngx_autocert_switch.h"
 
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #if (NGX_AUTOCERT_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-
-#include <sys/syscall.h>
 
 
 #if !defined(NGX_AUTOCERT_UCONTEXT)
@@ -108,7 +114,7 @@ __asm__(
 #endif
 
 
-ngx_uint_t
+int
 ngx_autocert_switch_usable(void)
 {
 #if defined(__x86_64__) && !defined(NGX_AUTOCERT_UCONTEXT)
@@ -133,6 +139,11 @@ void
 ngx_autocert_switch_make(ngx_autocert_context_t *ctx, void *stack,
     size_t size, void (*entry)(void))
 {
+#if (NGX_AUTOCERT_ASAN)
+    /* what stood at this address before */
+    __asan_unpoison_memory_region(stack, size);
+#endif
+
 #if defined(NGX_AUTOCERT_UCONTEXT)
 
     (void) getcontext(&ctx->uc);
@@ -147,16 +158,16 @@ ngx_autocert_switch_make(ngx_autocert_context_t *ctx, void *stack,
 
     void  **sp;
 
-    sp = (void **) ((u_char *) stack + size) - NGX_AUTOCERT_SWITCH_FRAME;
+    sp = (void **) ((unsigned char *) stack + size) - NGX_AUTOCERT_SWITCH_FRAME;
 
-    ngx_memzero(sp, NGX_AUTOCERT_SWITCH_FRAME * sizeof(void *));
+    (void) memset(sp, 0, NGX_AUTOCERT_SWITCH_FRAME * sizeof(void *));
 
     sp[NGX_AUTOCERT_SWITCH_ENTRY] = (void *) (uintptr_t) entry;
 
 #if defined(__x86_64__)
     __asm__ volatile ("stmxcsr %0" : "=m" (*(uint32_t *) &sp[0]));
     __asm__ volatile ("fnstcw %0"
-                      : "=m" (*(uint16_t *) ((u_char *) sp + 4)));
+                      : "=m" (*(uint16_t *) ((unsigned char *) sp + 4)));
 #endif
 
     ctx->sp = sp;

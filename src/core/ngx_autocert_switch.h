@@ -1,13 +1,15 @@
 
-/* A stack of one's own, and the switch from one to another. */
+/*
+ * A stack of one's own, and the switch from one to another.  Plain C, so that
+ * it can be tested on processors that NGINX is not built for.
+ */
 
 
 #ifndef _NGX_AUTOCERT_SWITCH_H_INCLUDED_
 #define _NGX_AUTOCERT_SWITCH_H_INCLUDED_
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
+#include <stddef.h>
 
 
 #if !defined(NGX_AUTOCERT_UCONTEXT)                                          \
@@ -40,7 +42,7 @@ typedef struct {
 #pragma GCC visibility push(hidden)
 
 /* False where the processor guards returns by a shadow stack. */
-ngx_uint_t ngx_autocert_switch_usable(void);
+int ngx_autocert_switch_usable(void);
 
 /*
  * Makes ctx begin with entry(), which never returns, on the stack of size
