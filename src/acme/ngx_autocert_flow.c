@@ -506,8 +506,12 @@ ngx_autocert_flow_lost(ngx_autocert_flow_t *flow, time_t now,
 
     flow->fail = *fail;
 
-    rc = (type == NGX_AUTOCERT_FLOW_SEND) ? ngx_autocert_flow_repeat(flow)
-                                          : NGX_ERROR;
+    /* what is wrong on our side is no better in a second */
+
+    rc = (type == NGX_AUTOCERT_FLOW_SEND
+          && fail->kind == NGX_AUTOCERT_FAIL_NETWORK)
+         ? ngx_autocert_flow_repeat(flow) : NGX_ERROR;
+
     if (rc == NGX_ERROR) {
         ngx_autocert_flow_failed(flow);
     }

@@ -202,8 +202,9 @@ void ngx_autocert_flow_took(ngx_autocert_flow_t *flow, time_t now,
 
 /*
  * The last action could not be done, fail says why (its strings live as long
- * as the flow).  SEND is repeated up to 3 times where that is safe; SOLVE,
- * KEY and SAVE end the flow (unpublishing does not).
+ * as the flow).  SEND is repeated up to 3 times where that is safe and the
+ * network is what failed; SOLVE, KEY and SAVE end the flow (unpublishing does
+ * not).
  */
 void ngx_autocert_flow_lost(ngx_autocert_flow_t *flow, time_t now,
     ngx_autocert_fail_t *fail);

@@ -179,6 +179,12 @@ ngx_autocert_name_label(u_char *p, size_t len, char **err)
     for (i = 0; i < len; i++) {
         c = ngx_tolower(p[i]);
 
+        if (c >= 0x80) {
+            *err = "name has a character that no DNS name has, it is to be "
+                   "written as an A-label (\"xn--...\")";
+            return NGX_DECLINED;
+        }
+
         if ((c < 'a' || c > 'z') && (c < '0' || c > '9')
             && c != '-' && c != '_')
         {

@@ -162,7 +162,8 @@ ngx_autocert_board_read(ngx_autocert_pending_t *pending, ngx_str_t *host,
         return NGX_AGAIN;
     }
 
-    matches = copy.host_len == host->len
+    matches = copy.host_len != 0
+              && copy.host_len == host->len
               && copy.token_len == token->len
               && copy.value_len <= sizeof(copy.value)
               && host->len <= sizeof(copy.host)

@@ -223,6 +223,7 @@ ngx_autocert_client_trust(ngx_autocert_client_t *client)
 static void
 ngx_autocert_client_resolve(ngx_autocert_client_t *client)
 {
+    ngx_str_t            name;
     ngx_resolver_t      *resolver;
     ngx_resolver_ctx_t  *ctx;
 
@@ -233,6 +234,16 @@ ngx_autocert_client_resolve(ngx_autocert_client_t *client)
 
     if (client->url.literal) {
         ngx_autocert_client_literal(client);
+        return;
+    }
+
+    /* the resolver writes to the name: it folds case */
+
+    name.len = client->url.host.len;
+    name.data = ngx_pstrdup(client->pool, &client->url.host);
+
+    if (name.data == NULL) {
+        ngx_autocert_client_lost(client, "allocating");
         return;
     }
 
@@ -249,7 +260,7 @@ ngx_autocert_client_resolve(ngx_autocert_client_t *client)
         return;
     }
 
-    ctx->name = client->url.host;
+    ctx->name = name;
     ctx->handler = ngx_autocert_client_resolve_handler;
     ctx->data = client;
     ctx->timeout = client->helper->acf->resolver_timeout;
@@ -513,6 +524,12 @@ ngx_autocert_client_tls_handler(ngx_connection_t *c)
 
     rc = SSL_get_verify_result(c->ssl->connection);
 
+    /* without a certificate there is nothing that could be wrong with it */
+
+    if (SSL_get0_peer_certificate(c->ssl->connection) == NULL) {
+        rc = X509_V_ERR_UNSPECIFIED;
+    }
+
     if (rc != X509_V_OK) {
         (void) ngx_autocert_fail(&client->fail, client->pool,
                                  NGX_AUTOCERT_FAIL_NETWORK,
@@ -745,7 +762,15 @@ ngx_autocert_client_finish(ngx_autocert_client_t *client)
         ngx_del_timer(&client->deadline);
     }
 
-    if (client->failed || !client->response.keepalive) {
+    if (client->resolving) {
+        ngx_resolve_name_done(client->resolving);
+        client->resolving = NULL;
+    }
+
+    if (client->failed
+        || !client->response.keepalive
+        || client->sent < client->out.len)
+    {
         ngx_autocert_client_close(client);
 
     } else {

@@ -117,6 +117,9 @@ ngx_autocert_set_ca_certificate(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 
     X509_STORE_free(store);
 
+    /* the end of the file is one more error to it */
+    ERR_clear_error();
+
     return NGX_CONF_OK;
 }
 
@@ -248,9 +251,10 @@ ngx_autocert_add_name(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
         first = acf->names.elts;
         first += node->index;
 
-        if (first->curve != name->curve
-            || first->renew_before != name->renew_before
-            || first->challenge != name->challenge)
+        if (!name->bootstrap
+            && (first->curve != name->curve
+                || first->renew_before != name->renew_before
+                || first->challenge != name->challenge))
         {
             ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                           "autocert: \"%V\" is in servers with different "

@@ -105,8 +105,11 @@ ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
     cmsg->cmsg_len = CMSG_LEN(sizeof(int));
     ngx_memcpy(CMSG_DATA(cmsg), &channel[1], sizeof(int));
 
+    /* flags of the door are shared: another worker may have made it block */
+
     do {
-        n = sendmsg(door[NGX_AUTOCERT_DOOR_WORKER], &msg, MSG_NOSIGNAL);
+        n = sendmsg(door[NGX_AUTOCERT_DOOR_WORKER], &msg,
+                    MSG_DONTWAIT|MSG_NOSIGNAL);
     } while (n == -1 && ngx_errno == NGX_EINTR);
 
     /* only this end: the keeper's thread waits on the other one */
@@ -159,7 +162,9 @@ ngx_autocert_door_answer(int door[2], ngx_autocert_hello_t *hello, int *fd)
         return NGX_AGAIN;
     }
 
-    if (n == 0) {
+    /* an empty message says at least who has sent it */
+
+    if (n == 0 && msg.msg_controllen == 0) {
         return NGX_DONE;
     }
 

@@ -151,12 +151,13 @@ ngx_autocert_driver_leave(void)
 {
     ngx_autocert_driver_t  *d = &ngx_autocert_driver;
 
-    if (d->pool == NULL) {
-        return;
+    if (d->client) {
+        ngx_autocert_client_cancel(d->client);
     }
 
-    ngx_autocert_client_cancel(d->client);
-    ngx_autocert_driver_free(d);
+    if (d->pool) {
+        ngx_autocert_driver_free(d);
+    }
 }
 
 
@@ -493,6 +494,10 @@ ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
 
     index = d->index;
     pool = d->pool;
+
+    /* of an order that was resumed the flow does not know each token */
+
+    ngx_autocert_solver_unpublish(d->helper);
 
     /* fail may live in the pool */
 

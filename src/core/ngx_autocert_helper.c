@@ -12,6 +12,8 @@
 
 #define NGX_AUTOCERT_HELPER_CONNECTIONS  64
 
+#define NGX_AUTOCERT_HELPER_KNOCKS       16     /* in one turn of the loop */
+
 #define NGX_AUTOCERT_HELPER_PARENT       1000   /* ms */
 #define NGX_AUTOCERT_HELPER_GRACE        500    /* ms */
 
@@ -37,6 +39,8 @@ typedef struct {
 static void ngx_autocert_helper_init(ngx_cycle_t *cycle,
     ngx_autocert_conf_t *acf);
 static void ngx_autocert_helper_jail(ngx_cycle_t *cycle);
+static void ngx_autocert_helper_isolation(ngx_cycle_t *cycle,
+    ngx_autocert_conf_t *acf);
 static void ngx_autocert_helper_channel(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_loop(ngx_autocert_starts_t *starts);
 static void ngx_autocert_helper_keys(ngx_cycle_t *cycle);
@@ -163,6 +167,7 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     ngx_autocert_helper_loop(acf->core->starts);
     ngx_autocert_helper_jail(cycle);
+    ngx_autocert_helper_isolation(cycle, acf);
     ngx_autocert_door_close(acf->core->door, NGX_AUTOCERT_DOOR_WORKER);
 
     cycle->connection_n = NGX_AUTOCERT_HELPER_CONNECTIONS;
@@ -228,6 +233,23 @@ ngx_autocert_helper_jail(ngx_cycle_t *cycle)
         ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
                       "sigprocmask() failed");
     }
+}
+
+
+/* Between processes of one user the kernel guards memory, but not files. */
+
+static void
+ngx_autocert_helper_isolation(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
+{
+    if (geteuid() == 0 || acf->core->starts->total) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                  "autocert: workers and the helper run as the same user: the "
+                  "helper's memory is closed to workers, but the key files in "
+                  "\"%V\" are not; start NGINX as root, with another \"user\" "
+                  "for workers, to keep keys from them", &acf->path);
 }
 
 
@@ -522,6 +544,7 @@ ngx_autocert_helper_door_handler(ngx_event_t *rev)
 {
     int                      fd;
     ngx_int_t                rc;
+    ngx_uint_t               i;
     ngx_connection_t        *c;
     ngx_autocert_hello_t     hello;
     ngx_autocert_process_t  *p;
@@ -529,7 +552,9 @@ ngx_autocert_helper_door_handler(ngx_event_t *rev)
     c = rev->data;
     p = c->data;
 
-    for ( ;; ) {
+    /* who knocks without end must not keep the helper from its other work */
+
+    for (i = 0; i < NGX_AUTOCERT_HELPER_KNOCKS; i++) {
         rc = ngx_autocert_door_answer(p->helper.acf->core->door, &hello, &fd);
 
         if (rc == NGX_AGAIN) {

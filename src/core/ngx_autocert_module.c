@@ -13,6 +13,7 @@ typedef struct {
 
 
 static void *ngx_autocert_create_conf(ngx_cycle_t *cycle);
+static char *ngx_autocert_init_conf(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_autocert_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_autocert_init_process(ngx_cycle_t *cycle);
 static void ngx_autocert_exit_process(ngx_cycle_t *cycle);
@@ -22,7 +23,7 @@ static void ngx_autocert_unmap(void *data);
 static ngx_core_module_t  ngx_autocert_module_ctx = {
     ngx_string("autocert"),
     ngx_autocert_create_conf,
-    NULL
+    ngx_autocert_init_conf
 };
 
 
@@ -163,6 +164,33 @@ ngx_autocert_create_conf(ngx_cycle_t *cycle)
     }
 
     return acf;
+}
+
+
+/* The line may stand below the http block. */
+
+static char *
+ngx_autocert_init_conf(ngx_cycle_t *cycle, void *conf)
+{
+    ngx_autocert_conf_t  *acf = conf;
+
+    ngx_core_conf_t      *ccf;
+    ngx_autocert_name_t  *name;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (acf->core == NULL || ccf->master) {
+        return NGX_CONF_OK;
+    }
+
+    name = acf->names.elts;
+
+    ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                  "\"autocert on\" needs the master process, which "
+                  "\"master_process off\" leaves out: remove that line, "
+                  "in %s:%ui", name->file, name->line);
+
+    return NGX_CONF_ERROR;
 }
 
 

@@ -17,6 +17,7 @@
 typedef struct {
     time_t                    due;      /* to be ordered, not before */
     unsigned                  held:1;   /* has a certificate */
+    unsigned                  order:1;  /* was being obtained before us */
 } ngx_autocert_due_t;
 
 
@@ -39,6 +40,8 @@ static void ngx_autocert_schedule_ready(void);
 static void ngx_autocert_schedule_handler(ngx_event_t *ev);
 static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
+static ngx_uint_t ngx_autocert_schedule_before(ngx_autocert_due_t *a,
+    ngx_autocert_due_t *b);
 static void ngx_autocert_schedule_done(ngx_uint_t index,
     ngx_autocert_chain_t *chain, ngx_autocert_fail_t *fail, ngx_log_t *log);
 static void ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
@@ -90,10 +93,8 @@ ngx_autocert_schedule_stop(void)
         ngx_del_timer(&s->event);
     }
 
-    if (s->busy) {
-        ngx_autocert_driver_leave();
-        s->busy = 0;
-    }
+    ngx_autocert_driver_leave();
+    s->busy = 0;
 
     if (s->helper) {
         ngx_autocert_store_unlock(&s->helper->store);
@@ -136,6 +137,8 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
                       "autocert: what is remembered of \"%V\" can't be read "
                       "and is begun anew: %V", &name->name, &fail.why);
     }
+
+    due->order = (state.order.len != 0);
 
     /* an operator who reloads has mended something: one try, now and then */
 
@@ -240,8 +243,6 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
 }
 
 
-/* Starts what is most due: no certificate yet, then the earliest instant. */
-
 static void
 ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
 {
@@ -250,7 +251,7 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
     ngx_msec_t           delay;
     ngx_autocert_due_t  *name;
 
-    if (s->helper->store.lock == -1) {
+    if (s->helper->store.lock == -1 || s->busy) {
         return;
     }
 
@@ -268,9 +269,7 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
         }
 
         if (best == n
-            || name[i].held < name[best].held
-            || (name[i].held == name[best].held
-                && name[i].due < name[best].due))
+            || ngx_autocert_schedule_before(&name[i], &name[best]))
         {
             best = i;
         }
@@ -278,7 +277,19 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
 
     if (best != n && s->hold <= now) {
         s->busy = 1;
-        ngx_autocert_driver_start(best);
+
+        /* who had the lock before may have obtained it meanwhile */
+
+        ngx_autocert_sweep_look(best);
+
+        if (name[best].due <= now) {
+            name[best].order = 0;
+            ngx_autocert_driver_start(best);
+            return;
+        }
+
+        s->busy = 0;
+        ngx_add_timer(&s->event, 1);
         return;
     }
 
@@ -291,6 +302,26 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
     }
 
     ngx_add_timer(&s->event, delay);
+}
+
+
+/*
+ * An order under way, as its challenge may be: one that is begun would take
+ * its place on the board.  Then no certificate yet, then the earliest instant.
+ */
+
+static ngx_uint_t
+ngx_autocert_schedule_before(ngx_autocert_due_t *a, ngx_autocert_due_t *b)
+{
+    if (a->order != b->order) {
+        return a->order;
+    }
+
+    if (a->held != b->held) {
+        return b->held;
+    }
+
+    return a->due < b->due;
 }
 
 
@@ -329,9 +360,12 @@ ngx_autocert_schedule_done(ngx_uint_t index, ngx_autocert_chain_t *chain,
         ngx_autocert_schedule_failed(s, index, fail, &state, log);
     }
 
+    /* where the store is what failed, that is said already */
+
     if (ngx_autocert_store_state_put(&s->helper->store, pool, &name->name,
                                      &state, &wrong)
-        != NGX_OK)
+        != NGX_OK
+        && (chain || fail->kind != NGX_AUTOCERT_FAIL_INTERNAL))
     {
         ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
                       "autocert: what is to be remembered of \"%V\" can't "

@@ -17,8 +17,6 @@ typedef struct {
 
 
 static void ngx_autocert_sweep_handler(ngx_event_t *ev);
-static void ngx_autocert_sweep_look(ngx_autocert_sweep_t *sweep,
-    ngx_uint_t index);
 static void ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_pair_t *pair);
 static void ngx_autocert_sweep_damaged(ngx_autocert_sweep_t *sweep,
@@ -91,7 +89,7 @@ ngx_autocert_sweep_handler(ngx_event_t *ev)
     last = ngx_min(sweep->next + NGX_AUTOCERT_SWEEP_CHUNK, n);
 
     while (sweep->next < last) {
-        ngx_autocert_sweep_look(sweep, sweep->next++);
+        ngx_autocert_sweep_look(sweep->next++);
     }
 
     if (sweep->next < n) {
@@ -109,8 +107,8 @@ ngx_autocert_sweep_handler(ngx_event_t *ev)
 }
 
 
-static void
-ngx_autocert_sweep_look(ngx_autocert_sweep_t *sweep, ngx_uint_t index)
+void
+ngx_autocert_sweep_look(ngx_uint_t index)
 {
     ngx_int_t              rc;
     ngx_pool_t            *pool;
@@ -118,6 +116,7 @@ ngx_autocert_sweep_look(ngx_autocert_sweep_t *sweep, ngx_uint_t index)
     ngx_autocert_name_t   *name;
     ngx_autocert_pair_t    pair;
     ngx_autocert_stamp_t   stamp;
+    ngx_autocert_sweep_t  *sweep = &ngx_autocert_sweep;
 
     name = sweep->helper->acf->names.elts;
     name += index;

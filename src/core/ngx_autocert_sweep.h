@@ -30,6 +30,9 @@ ngx_int_t ngx_autocert_sweep_start(ngx_autocert_helper_t *helper,
     ngx_autocert_sweep_found_pt found, ngx_autocert_sweep_ready_pt ready);
 void ngx_autocert_sweep_stop(void);
 
+/* Looks at the pair of one name now, as the sweep does in its turn. */
+void ngx_autocert_sweep_look(ngx_uint_t index);
+
 /* What is on disk for this name now is what is served: our own commit. */
 void ngx_autocert_sweep_known(ngx_uint_t index);
 

@@ -105,7 +105,9 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     ngx_autocert_door_close(core->door, NGX_AUTOCERT_DOOR_HELPER);
     ngx_autocert_board_protect(&core->board);
-    (void) munmap(core->starts, sizeof(ngx_autocert_starts_t));
+
+    /* out of reach, but mapped: the pool of the cycle will unmap it */
+    (void) mprotect(core->starts, sizeof(ngx_autocert_starts_t), PROT_NONE);
 
     if (ngx_process != NGX_PROCESS_WORKER) {
         ngx_autocert_door_close(core->door, NGX_AUTOCERT_DOOR_WORKER);
@@ -602,8 +604,11 @@ ngx_autocert_worker_free(ngx_autocert_served_t *served)
 static int
 ngx_autocert_worker_never_resume(SSL *ssl, int forward_secure)
 {
-    (void) ssl;
     (void) forward_secure;
+
+    /* else a client of TLS 1.2 may be told an id to come back with */
+
+    (void) SSL_SESSION_set1_id(SSL_get_session(ssl), (u_char *) "", 0);
 
     return 1;
 }

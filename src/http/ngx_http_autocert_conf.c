@@ -16,6 +16,12 @@
 
 static char *ngx_http_autocert_on(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_autocert_choice(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_autocert_challenge_type(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_autocert_renew_before(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static char *ngx_http_autocert_path(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_autocert_ca(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -27,6 +33,7 @@ static char *ngx_http_autocert_resolver(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_autocert_resolver_timeout(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
+static ngx_http_autocert_srv_conf_t *ngx_http_autocert_first(ngx_conf_t *cf);
 static ngx_int_t ngx_http_autocert_init_core(ngx_conf_t *cf,
     ngx_http_autocert_main_conf_t *amcf);
 static ngx_int_t ngx_http_autocert_init_resolver(ngx_conf_t *cf,
@@ -34,14 +41,16 @@ static ngx_int_t ngx_http_autocert_init_resolver(ngx_conf_t *cf,
 static ngx_uint_t ngx_http_autocert_system_resolver(ngx_conf_t *cf,
     ngx_str_t *addrs);
 static void ngx_http_autocert_listeners(ngx_conf_t *cf,
-    ngx_autocert_conf_t *acf);
+    ngx_autocert_conf_t *acf, ngx_http_autocert_srv_conf_t *first);
+static ngx_uint_t ngx_http_autocert_listener(ngx_http_conf_addr_t *addr);
 static ngx_int_t ngx_http_autocert_server(ngx_conf_t *cf,
     ngx_autocert_conf_t *acf, ngx_http_core_srv_conf_t *cscf);
 static ngx_int_t ngx_http_autocert_names(ngx_conf_t *cf,
     ngx_autocert_conf_t *acf, ngx_http_core_srv_conf_t *cscf,
     ngx_http_autocert_srv_conf_t *ascf);
-static ngx_uint_t ngx_http_autocert_skip(ngx_conf_t *cf,
-    ngx_http_server_name_t *sn, ngx_http_autocert_srv_conf_t *ascf);
+static ngx_int_t ngx_http_autocert_identifier(ngx_conf_t *cf,
+    ngx_http_server_name_t *sn, ngx_http_autocert_srv_conf_t *ascf,
+    ngx_str_t *name);
 
 
 static ngx_conf_enum_t  ngx_http_autocert_challenges[] = {
@@ -69,23 +78,23 @@ ngx_command_t  ngx_http_autocert_commands[] = {
 
     { ngx_string("autocert_challenge"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_autocert_challenge_type,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_autocert_srv_conf_t, challenge),
       ngx_http_autocert_challenges },
 
     { ngx_string("autocert_key_type"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_autocert_choice,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_autocert_srv_conf_t, curve),
       ngx_http_autocert_curves },
 
     { ngx_string("autocert_renew_before"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_sec_slot,
+      ngx_http_autocert_renew_before,
       NGX_HTTP_SRV_CONF_OFFSET,
-      offsetof(ngx_http_autocert_srv_conf_t, renew_before),
+      0,
       NULL },
 
     { ngx_string("autocert_path"),
@@ -231,33 +240,30 @@ ngx_http_autocert_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
 ngx_int_t
 ngx_http_autocert_postconfiguration(ngx_conf_t *cf)
 {
-    ngx_uint_t                      s, enabled;
+    ngx_uint_t                      s;
     ngx_autocert_conf_t            *acf;
     ngx_http_core_srv_conf_t      **cscfp;
     ngx_http_core_main_conf_t      *cmcf;
-    ngx_http_autocert_srv_conf_t   *ascf;
+    ngx_http_autocert_srv_conf_t   *first;
     ngx_http_autocert_main_conf_t  *amcf;
 
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_autocert_module);
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     acf = amcf->acf;
-    cscfp = cmcf->servers.elts;
-    enabled = 0;
 
-    for (s = 0; s < cmcf->servers.nelts; s++) {
-        ascf = ngx_http_conf_get_module_srv_conf(cscfp[s],
-                                                 ngx_http_autocert_module);
-        enabled |= ascf->enable;
-    }
-
-    if (!enabled) {
+    first = ngx_http_autocert_first(cf);
+    if (first == NULL) {
         return NGX_OK;
     }
 
     if (ngx_http_autocert_init_core(cf, amcf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_autocert_listeners(cf, acf, first);
+
+    cscfp = cmcf->servers.elts;
 
     for (s = 0; s < cmcf->servers.nelts; s++) {
         if (ngx_http_autocert_server(cf, acf, cscfp[s]) != NGX_OK) {
@@ -271,6 +277,41 @@ ngx_http_autocert_postconfiguration(ngx_conf_t *cf)
 
     return (ngx_autocert_prepare(cf, acf) == NGX_CONF_OK) ? NGX_OK
                                                           : NGX_ERROR;
+}
+
+
+/* The first server that opts in, or NULL. */
+
+static ngx_http_autocert_srv_conf_t *
+ngx_http_autocert_first(ngx_conf_t *cf)
+{
+    ngx_uint_t                      s;
+    ngx_http_core_srv_conf_t      **cscfp;
+    ngx_http_core_main_conf_t      *cmcf;
+    ngx_http_autocert_srv_conf_t   *ascf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    cscfp = cmcf->servers.elts;
+
+    for (s = 0; s < cmcf->servers.nelts; s++) {
+        ascf = ngx_http_conf_get_module_srv_conf(cscfp[s],
+                                                 ngx_http_autocert_module);
+        if (ascf->enable) {
+            return ascf;
+        }
+    }
+
+    ascf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_autocert_module);
+
+    if (ascf->enable == 1) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "autocert: no certificate is obtained: \"autocert on\" "
+                      "at the http level is for all, but no server has "
+                      "\"autocert on\" of its own, in %s:%ui",
+                      ascf->file, ascf->line);
+    }
+
+    return NULL;
 }
 
 
@@ -319,6 +360,92 @@ ngx_http_autocert_on(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return ngx_autocert_add_contact(cf, ngx_autocert_get_conf(cf->cycle),
                                     &value[2]);
+}
+
+
+/* One of two words. */
+
+static char *
+ngx_http_autocert_choice(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_str_t        *value;
+    ngx_uint_t       *np, i;
+    ngx_conf_enum_t  *e;
+
+    np = (ngx_uint_t *) (p + cmd->offset);
+
+    if (*np != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    e = cmd->post;
+
+    for (i = 0; i < 2; i++) {
+        if (value[1].len == e[i].name.len
+            && ngx_strncmp(value[1].data, e[i].name.data, value[1].len) == 0)
+        {
+            *np = e[i].value;
+            return NGX_CONF_OK;
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\" directive, it must "
+                       "be \"%V\" or \"%V\"",
+                       &value[1], &cmd->name, &e[0].name, &e[1].name);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_autocert_challenge_type(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_autocert_srv_conf_t  *ascf = conf;
+
+    char  *rv;
+
+    rv = ngx_http_autocert_choice(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK
+        && ascf->challenge == NGX_AUTOCERT_CHALLENGE_TLS_ALPN)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"autocert_challenge tls-alpn-01\" is not built "
+                           "yet, use \"http-01\"");
+        return NGX_CONF_ERROR;
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_http_autocert_renew_before(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_autocert_srv_conf_t  *ascf = conf;
+
+    ngx_str_t  *value;
+
+    (void) cmd;
+
+    if (ascf->renew_before != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    ascf->renew_before = ngx_parse_time(&value[1], 1);
+
+    if (ascf->renew_before == NGX_ERROR || ascf->renew_before == 0) {
+        return "invalid value, it must be a time, such as \"7d\"";
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -382,11 +509,27 @@ static char *
 ngx_http_autocert_resolver_timeout(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
+    ngx_int_t                       ms;
+    ngx_str_t                      *value = cf->args->elts;
     ngx_http_autocert_main_conf_t  *amcf = conf;
 
-    cmd->offset = offsetof(ngx_autocert_conf_t, resolver_timeout);
+    (void) cmd;
 
-    return ngx_conf_set_msec_slot(cf, cmd, amcf->acf);
+    if (amcf->acf->resolver_timeout != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    /* NGINX's resolver takes 0 for "for ever" */
+
+    ms = ngx_parse_time(&value[1], 0);
+
+    if (ms == NGX_ERROR || ms == 0) {
+        return "invalid value, it must be a time, such as \"30s\"";
+    }
+
+    amcf->acf->resolver_timeout = ms;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -396,23 +539,12 @@ static ngx_int_t
 ngx_http_autocert_init_core(ngx_conf_t *cf,
     ngx_http_autocert_main_conf_t *amcf)
 {
-    ngx_core_conf_t      *ccf;
     ngx_autocert_conf_t  *acf;
 
     static ngx_str_t  ca = ngx_string("letsencrypt");
     static ngx_str_t  path = ngx_string(NGX_AUTOCERT_STATE);
 
     acf = amcf->acf;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
-                                           ngx_core_module);
-
-    if (ccf->master == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"autocert on\" needs the master process that "
-                      "\"master_process off\" leaves out: remove that line");
-        return NGX_ERROR;
-    }
 
     if (acf->ca.data == NULL
         && ngx_autocert_set_ca(cf, acf, &ca) != NGX_CONF_OK)
@@ -434,8 +566,6 @@ ngx_http_autocert_init_core(ngx_conf_t *cf,
                       "have no contact; \"autocert on user@host;\" at the "
                       "http level sets one");
     }
-
-    ngx_http_autocert_listeners(cf, acf);
 
     acf->handler = ngx_http_init_connection;
     acf->shakes = ngx_http_autocert_shakes;
@@ -490,6 +620,7 @@ ngx_http_autocert_system_resolver(ngx_conf_t *cf, ngx_str_t *addrs)
     FILE        *fp;
     char         line[512], word[256];
     u_char      *p;
+    ngx_addr_t   addr;
     ngx_uint_t   n;
 
     fp = fopen(NGX_HTTP_AUTOCERT_RESOLV_CONF, "r");
@@ -501,10 +632,12 @@ ngx_http_autocert_system_resolver(ngx_conf_t *cf, ngx_str_t *addrs)
 
     while (n < NGX_HTTP_AUTOCERT_RESOLVERS && fgets(line, sizeof(line), fp)) {
 
-        /* an address with a scope is not one that NGINX knows */
+        /* others, such as an address with a scope, NGINX does not know */
 
         if (sscanf(line, " nameserver %255s", word) != 1
-            || ngx_strchr(word, '%'))
+            || ngx_parse_addr(cf->pool, &addr, (u_char *) word,
+                              ngx_strlen(word))
+               != NGX_OK)
         {
             continue;
         }
@@ -527,38 +660,87 @@ ngx_http_autocert_system_resolver(ngx_conf_t *cf, ngx_str_t *addrs)
 }
 
 
-/* Is there a listener that could answer HTTP-01? */
+/* Which listeners could answer HTTP-01, and which servers have one for TLS? */
 
 static void
-ngx_http_autocert_listeners(ngx_conf_t *cf, ngx_autocert_conf_t *acf)
+ngx_http_autocert_listeners(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
+    ngx_http_autocert_srv_conf_t *first)
 {
-    ngx_uint_t                  i, j;
+    ngx_uint_t                  i, j, port80;
     ngx_http_conf_port_t       *port;
     ngx_http_conf_addr_t       *addr;
     ngx_http_core_main_conf_t  *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    if (cmcf->ports == NULL) {
-        return;
-    }
-
+    port80 = 0;
     port = cmcf->ports->elts;
 
     for (i = 0; i < cmcf->ports->nelts; i++) {
 
-        if (port[i].family == AF_UNIX) {
-            continue;
-        }
-
         addr = port[i].addrs.elts;
 
         for (j = 0; j < port[i].addrs.nelts; j++) {
-            if (!addr[j].opt.ssl) {
-                acf->plain = 1;
+
+            if (ngx_http_autocert_listener(&addr[j])
+                || port[i].family == AF_UNIX)
+            {
+                continue;
             }
+
+            acf->plain = 1;
+            port80 |= (port[i].port == 80);
         }
     }
+
+    if (!acf->plain) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "autocert: no plain \"listen\" can answer the http-01 "
+                      "challenge, add \"listen 80;\", in %s:%ui",
+                      first->file, first->line);
+
+    } else if (port80) {
+        ngx_log_error(NGX_LOG_INFO, cf->log, 0,
+                      "autocert: names are validated by http-01, answered on "
+                      "port 80");
+
+    } else {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "autocert: names are validated by http-01, for which "
+                      "the CA asks on port 80; there is no \"listen 80;\", "
+                      "so that port has to lead to one of the others");
+    }
+}
+
+
+/* Does it speak TLS?  Then all its servers do. */
+
+static ngx_uint_t
+ngx_http_autocert_listener(ngx_http_conf_addr_t *addr)
+{
+    ngx_uint_t                      s, tls;
+    ngx_http_core_srv_conf_t      **cscfp;
+    ngx_http_autocert_srv_conf_t   *ascf;
+
+    tls = addr->opt.ssl;
+
+#if (nginx_version >= 1025000)
+    tls |= addr->opt.quic;
+#endif
+
+    if (!tls) {
+        return 0;
+    }
+
+    cscfp = addr->servers.elts;
+
+    for (s = 0; s < addr->servers.nelts; s++) {
+        ascf = ngx_http_conf_get_module_srv_conf(cscfp[s],
+                                                 ngx_http_autocert_module);
+        ascf->tls = 1;
+    }
+
+    return 1;
 }
 
 
@@ -576,23 +758,16 @@ ngx_http_autocert_server(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
         return NGX_OK;
     }
 
-    if (ascf->challenge == NGX_AUTOCERT_CHALLENGE_TLS_ALPN) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"autocert_challenge tls-alpn-01\" is not built yet, "
-                      "use \"http-01\", in %s:%ui", ascf->file, ascf->line);
-        return NGX_ERROR;
-    }
-
     ascf->acf = acf;
 
     if (ngx_http_autocert_names(cf, acf, cscf, ascf) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (!acf->plain) {
+    if (!ascf->tls) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "autocert: no plain \"listen\" can answer the http-01 "
-                      "challenge, add \"listen 80;\", in %s:%ui",
+                      "autocert: the server has no \"listen ... ssl\" to "
+                      "serve its certificate on, in %s:%ui",
                       ascf->file, ascf->line);
     }
 
@@ -633,15 +808,10 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 
     for (i = 0; i < cscf->server_names.nelts; i++) {
 
-        if (ngx_http_autocert_skip(cf, &sn[i], ascf)) {
+        if (ngx_http_autocert_identifier(cf, &sn[i], ascf, &name.name)
+            != NGX_OK)
+        {
             continue;
-        }
-
-        name.name = sn[i].name;
-
-        if (name.name.data[0] == '.') {
-            name.name.data++;
-            name.name.len--;
         }
 
         rc = ngx_autocert_add_name(cf, acf, &name, &index);
@@ -675,36 +845,49 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 }
 
 
-static ngx_uint_t
-ngx_http_autocert_skip(ngx_conf_t *cf, ngx_http_server_name_t *sn,
-    ngx_http_autocert_srv_conf_t *ascf)
+/* What a server_name asks for; NGX_DECLINED if it is not one name. */
+
+static ngx_int_t
+ngx_http_autocert_identifier(ngx_conf_t *cf, ngx_http_server_name_t *sn,
+    ngx_http_autocert_srv_conf_t *ascf, ngx_str_t *name)
 {
     char  *what;
 
-    if (sn->name.len == 0) {
-        return 1;
+    *name = sn->name;
+
+    if (name->len == 0) {
+        return NGX_DECLINED;
     }
 
-#if (NGX_PCRE)
-    what = sn->regex ? "a regular expression" : NULL;
-#else
     what = NULL;
-#endif
 
-    if (what == NULL && ngx_strlchr(sn->name.data,
-                                    sn->name.data + sn->name.len, '*'))
-    {
+    if (ngx_strlchr(name->data, name->data + name->len, '*')) {
         what = "a wildcard";
     }
 
-    if (what == NULL) {
-        return 0;
+#if (NGX_PCRE)
+    if (sn->regex) {
+        what = "a regular expression";
+    }
+#endif
+
+    if (what) {
+        ngx_log_error(NGX_LOG_INFO, cf->log, 0,
+                      "autocert: server_name \"%V\" gets no certificate of "
+                      "its own, it is %s, in %s:%ui",
+                      name, what, ascf->file, ascf->line);
+        return NGX_DECLINED;
     }
 
-    ngx_log_error(NGX_LOG_INFO, cf->log, 0,
-                  "autocert: server_name \"%V\" gets no certificate of its "
-                  "own, it is %s, in %s:%ui",
-                  &sn->name, what, ascf->file, ascf->line);
+    if (name->data[0] == '.') {
+        name->data++;
+        name->len--;
 
-    return 1;
+        ngx_log_error(NGX_LOG_INFO, cf->log, 0,
+                      "autocert: of server_name \"%V\" only \"%V\" gets a "
+                      "certificate, in %s:%ui",
+                      &sn->name, name, ascf->file, ascf->line);
+    }
+
+    return NGX_OK;
 }

@@ -16,13 +16,11 @@
 typedef struct {
     ngx_autocert_conf_t      *acf;
     ngx_http_ssl_srv_conf_t  *ssl;          /* of the http level */
-    ngx_array_t              *resolver;     /* ngx_str_t, of the directive */
 } ngx_http_autocert_main_conf_t;
 
 
 typedef struct {
     ngx_flag_t                enable;
-    ngx_str_t                 contact;
     ngx_uint_t                challenge;
     ngx_uint_t                curve;        /* NID */
     time_t                    renew_before;
@@ -33,6 +31,7 @@ typedef struct {
     ngx_autocert_conf_t      *acf;
     ngx_uint_t                index;        /* of the first usable name */
     unsigned                  fallback:1;   /* ssl_certificate is there */
+    unsigned                  tls:1;        /* some listener speaks TLS */
 } ngx_http_autocert_srv_conf_t;
 
 

@@ -187,10 +187,12 @@ ngx_autocert_provider_key(X509 *leaf, uint32_t index,
 
     public = X509_get0_pubkey(leaf);
 
+    /* this form of the point is uncompressed, however the leaf has it */
+
     if (public == NULL
         || EVP_PKEY_get_group_name(public, group, sizeof(group), &len) != 1
         || EVP_PKEY_get_octet_string_param(public,
-                                           OSSL_PKEY_PARAM_PUB_KEY,
+                                           OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
                                            point, sizeof(point), &len)
            != 1)
     {

@@ -157,7 +157,10 @@ static const char  *test_resources[] = {
 };
 
 
-static EVP_PKEY  *test_key;
+static EVP_PKEY    *test_key;
+
+/* for type: the answer brings no nonce */
+static const char   test_no_nonce[] = "application/problem+json";
 
 
 static void
@@ -376,8 +379,9 @@ test_answer(test_t *t, const test_rule_t *rule, ngx_uint_t method)
     test_str(&response.content_type,
              rule->type ? rule->type : "application/json");
 
-    if (method == NGX_AUTOCERT_POST
-        || (method == NGX_AUTOCERT_HEAD && rule->status == 200))
+    if ((method == NGX_AUTOCERT_POST
+         || (method == NGX_AUTOCERT_HEAD && rule->status == 200))
+        && rule->type != test_no_nonce)
     {
         response.nonce.data = buf;
         response.nonce.len = ngx_sprintf(buf, "N%ui", NONCE + t->nonces++)
@@ -1683,6 +1687,7 @@ test_flow_unable(void **state)
         type = test_run(t);
 
         if ((action.type == NGX_AUTOCERT_FLOW_SOLVE && action.publish)
+            || action.type == NGX_AUTOCERT_FLOW_SEND
             || action.type == NGX_AUTOCERT_FLOW_KEY
             || action.type == NGX_AUTOCERT_FLOW_SAVE)
         {
@@ -1909,10 +1914,30 @@ test_flow_stale(void **state)
 
     test_done(t);
 
+    /* and where it brings none, a new one is asked for */
+
+    c.rules[0].type = test_no_nonce;
+
+    test_init(t, &c);
+    t->nonces = 1;
+    t->issuer.nnonces = 2;
+    t->issuer.nonces[0].len = 2;
+    t->issuer.nonces[1].len = 2;
+    ngx_memcpy(t->issuer.nonces[0].data, "N0", 2);
+    ngx_memcpy(t->issuer.nonces[1].data, "N9", 2);
+
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_int_equal(t->counts[1], 1);
+    test_done(t);
+
+    c.rules[0].type = NULL;
+
     /* what refuses newNonce may have moved: the directory is read again */
 
     c.rules[0].url = "nonce";
+    c.rules[0].nth = 0;
     c.rules[0].status = 404;
+    c.rules[0].body = PROBLEM("malformed", "x");
 
     test_init(t, &c);
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);

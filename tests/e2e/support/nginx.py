@@ -111,7 +111,9 @@ class Nginx:
 
     # its life
 
-    def start(self, timeout=20):
+    def start(self, timeout=20, ready=True):
+        """ready=False: returns before there is any worker."""
+
         if not self.daemon:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL,
@@ -125,7 +127,7 @@ class Nginx:
         wait_for(self.read_pid, timeout, "a pid file")
         self.session = proc.stat(self.master)[2]
 
-        if self.n:
+        if self.n and ready:
             wait_for(lambda: len(self.workers()) >= self.n, timeout,
                      "all workers up")
         return self

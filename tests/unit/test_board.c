@@ -1,0 +1,446 @@
+
+#include "../../src/core/ngx_autocert_board.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <sys/wait.h>
+
+#include "ngx_stub.h"
+
+
+#define TEST_BOARD_READERS  2
+#define TEST_BOARD_READS    200000
+#define TEST_BOARD_NAMES    3
+
+
+static ngx_autocert_board_t  test_board;
+static ngx_shm_zone_t        test_board_zone;
+static ngx_slab_pool_t       test_board_slab;
+
+ngx_module_t                 ngx_autocert_module;
+
+
+/* What the master and NGINX's shared memory would do. */
+
+
+static void *
+test_board_map(size_t size)
+{
+    void  *p;
+
+    p = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_ANON|MAP_SHARED, -1, 0);
+
+    return (p == MAP_FAILED) ? NULL : p;
+}
+
+
+void *
+ngx_autocert_shared(ngx_cycle_t *cycle, size_t size)
+{
+    (void) cycle;
+
+    return test_board_map(size);
+}
+
+
+ngx_shm_zone_t *
+ngx_shared_memory_add(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
+{
+    (void) cf;
+    (void) name;
+    (void) size;
+    (void) tag;
+
+    return &test_board_zone;
+}
+
+
+void *
+ngx_slab_calloc(ngx_slab_pool_t *pool, size_t size)
+{
+    (void) pool;
+
+    return test_board_map(size);
+}
+
+
+static int
+test_board_setup(void **state)
+{
+    ngx_conf_t  cf;
+
+    (void) state;
+
+    ngx_memzero(&cf, sizeof(ngx_conf_t));
+    ngx_memzero(&test_board_zone, sizeof(ngx_shm_zone_t));
+    ngx_memzero(&test_board_slab, sizeof(ngx_slab_pool_t));
+
+    if (ngx_autocert_board_create(&cf, &test_board, TEST_BOARD_NAMES)
+        != NGX_OK)
+    {
+        return 1;
+    }
+
+    test_board_zone.shm.addr = (u_char *) &test_board_slab;
+
+    return test_board_zone.init(&test_board_zone, NULL) != NGX_OK;
+}
+
+
+static int
+test_board_teardown(void **state)
+{
+    (void) state;
+
+    (void) munmap(test_board_zone.data, NGX_AUTOCERT_BOARD_CHALLENGES
+                                        * sizeof(ngx_autocert_pending_t));
+    (void) munmap(test_board.records,
+                  TEST_BOARD_NAMES * sizeof(ngx_autocert_record_t));
+
+    return 0;
+}
+
+
+static ngx_int_t
+test_board_publish(ngx_uint_t i, char *host, char *token, char *value)
+{
+    ngx_str_t  h, t, v;
+
+    h.data = (u_char *) host;
+    h.len = ngx_strlen(host);
+    t.data = (u_char *) token;
+    t.len = ngx_strlen(token);
+    v.data = (u_char *) value;
+    v.len = ngx_strlen(value);
+
+    return ngx_autocert_board_publish(&test_board, i, &h, &t, &v);
+}
+
+
+/* True if exactly this value is found; NULL: none. */
+
+static ngx_uint_t
+test_board_finds(char *host, char *token, char *value)
+{
+    u_char     buf[256];
+    ngx_int_t  rc;
+    ngx_str_t  h, t, v;
+
+    h.data = (u_char *) host;
+    h.len = ngx_strlen(host);
+    t.data = (u_char *) token;
+    t.len = ngx_strlen(token);
+
+    rc = ngx_autocert_board_find(&test_board, &h, &t, &v, buf);
+
+    if (rc == NGX_DECLINED) {
+        return value == NULL;
+    }
+
+    return rc == NGX_OK
+           && value != NULL
+           && v.data == buf
+           && v.len == ngx_strlen(value)
+           && ngx_memcmp(v.data, value, v.len) == 0;
+}
+
+
+static void
+test_board_generations(void **state)
+{
+    (void) state;
+
+    assert_true(ngx_autocert_board_current(&test_board, 1, 0));
+
+    ngx_autocert_board_set(&test_board, 1, 0xfedcba9876543210ULL);
+
+    assert_true(ngx_autocert_board_current(&test_board, 1,
+                                           0xfedcba9876543210ULL));
+    assert_false(ngx_autocert_board_current(&test_board, 1,
+                                            0xfedcba9876543211ULL));
+    assert_true(ngx_autocert_board_current(&test_board, 0, 0));
+    assert_true(ngx_autocert_board_current(&test_board, 2, 0));
+}
+
+
+/* A worker that writes there by mistake dies of it. */
+
+static void
+test_board_protected(void **state)
+{
+    int    status;
+    pid_t  pid;
+
+    (void) state;
+
+    pid = fork();
+    assert_true(pid != -1);
+
+    if (pid == 0) {
+        (void) signal(SIGSEGV, SIG_DFL);
+        ngx_autocert_board_protect(&test_board);
+        ngx_autocert_board_set(&test_board, 0, 1);
+        _exit(0);
+    }
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+
+static void
+test_board_challenges(void **state)
+{
+    (void) state;
+
+    assert_true(test_board_finds("a.example", "token", NULL));
+
+    assert_int_equal(test_board_publish(0, "a.example", "token", "value"),
+                     NGX_OK);
+    assert_int_equal(test_board_publish(NGX_AUTOCERT_BOARD_CHALLENGES - 1,
+                                        "b.example", "other", "thing"),
+                     NGX_OK);
+
+    assert_true(test_board_finds("a.example", "token", "value"));
+    assert_true(test_board_finds("b.example", "other", "thing"));
+
+    assert_true(test_board_finds("a.example", "other", NULL));
+    assert_true(test_board_finds("b.example", "token", NULL));
+    assert_true(test_board_finds("a.exampl", "token", NULL));
+    assert_true(test_board_finds("a.example", "toke", NULL));
+    assert_true(test_board_finds("a.example.", "token", NULL));
+    assert_true(test_board_finds("A.example", "token", NULL));
+
+    /* a place is written over, and freed */
+
+    assert_int_equal(test_board_publish(0, "a.example", "token", "v"), NGX_OK);
+    assert_true(test_board_finds("a.example", "token", "v"));
+
+    assert_int_equal(ngx_autocert_board_publish(&test_board, 0, NULL, NULL,
+                                                NULL),
+                     NGX_OK);
+    assert_true(test_board_finds("a.example", "token", NULL));
+    assert_true(test_board_finds("", "token", NULL));
+    assert_true(test_board_finds("", "", NULL));
+    assert_true(test_board_finds("b.example", "other", "thing"));
+}
+
+
+static void
+test_board_room(void **state)
+{
+    char  *text;
+
+    (void) state;
+
+    text = malloc(400);
+    assert_non_null(text);
+    ngx_memset(text, 'x', 399);
+    text[399] = '\0';
+
+    assert_int_equal(test_board_publish(0, text + 399 - 254,
+                                        text + 399 - 128, text + 399 - 256),
+                     NGX_OK);
+    assert_true(test_board_finds(text + 399 - 254, text + 399 - 128,
+                                 text + 399 - 256));
+
+    /* more than that is not cut short, but not there */
+
+    assert_int_equal(test_board_publish(0, text + 399 - 255, "t", "v"),
+                     NGX_ERROR);
+    assert_true(test_board_finds(text + 399 - 255, "t", NULL));
+
+    assert_int_equal(test_board_publish(0, "h", text + 399 - 129, "v"),
+                     NGX_ERROR);
+    assert_true(test_board_finds("h", text + 399 - 129, NULL));
+
+    assert_int_equal(test_board_publish(0, "h", "t", text + 399 - 257),
+                     NGX_ERROR);
+    assert_true(test_board_finds("h", "t", NULL));
+
+    free(text);
+}
+
+
+/* A reload gives the zone on; so does a zone that is mapped again. */
+
+static void
+test_board_reload(void **state)
+{
+    void            *data;
+    ngx_shm_zone_t   zone;
+
+    (void) state;
+
+    assert_int_equal(test_board_publish(0, "a.example", "token", "value"),
+                     NGX_OK);
+
+    data = test_board_zone.data;
+
+    ngx_memzero(&zone, sizeof(ngx_shm_zone_t));
+    assert_int_equal(ngx_autocert_board_init_zone(&zone, data), NGX_OK);
+    assert_ptr_equal(zone.data, data);
+
+    ngx_memzero(&zone, sizeof(ngx_shm_zone_t));
+    zone.shm.addr = (u_char *) &test_board_slab;
+    zone.shm.exists = 1;
+    assert_int_equal(ngx_autocert_board_init_zone(&zone, NULL), NGX_OK);
+    assert_ptr_equal(zone.data, data);
+}
+
+
+/* What a taken-over worker may have written harms nobody who reads it. */
+
+static void
+test_board_hostile(void **state)
+{
+    ngx_autocert_pending_t  *p;
+
+    (void) state;
+
+    assert_int_equal(test_board_publish(0, "h", "t", "v"), NGX_OK);
+
+    p = test_board_zone.data;
+
+    p->value_len = 65535;
+    assert_true(test_board_finds("h", "t", NULL));
+
+    p->value_len = 1;
+    p->host_len = 65535;
+    p->token_len = 65535;
+    assert_true(test_board_finds("h", "t", NULL));
+
+    p->host_len = 1;
+    p->token_len = 1;
+    assert_true(test_board_finds("h", "t", "v"));
+
+    /* written for ever: given up, and the next one who writes mends it */
+
+    p->sequence = 7;
+    assert_true(test_board_finds("h", "t", NULL));
+
+    assert_int_equal(test_board_publish(0, "h", "t", "v"), NGX_OK);
+    assert_int_equal(p->sequence % 2, 0);
+    assert_true(test_board_finds("h", "t", "v"));
+}
+
+
+/* host, token and value belong together: "<n>", "<n>" and n times n. */
+
+static void
+test_board_write(ngx_uint_t n)
+{
+    char  digit[2], value[200];
+
+    digit[0] = '0' + n;
+    digit[1] = '\0';
+    ngx_memset(value, '0' + n, sizeof(value));
+    value[20 * n] = '\0';
+
+    (void) test_board_publish(n % 2, digit, digit, value);
+}
+
+
+/* 0: what was found was whole each time, and it was found at times. */
+
+static int
+test_board_reader(void)
+{
+    u_char      buf[256], digit;
+    ngx_str_t   key, value;
+    ngx_uint_t  i, k, n, found;
+
+    found = 0;
+
+    for (i = 0; i < TEST_BOARD_READS; i++) {
+        n = 1 + i % 9;
+        digit = '0' + n;
+        key.data = &digit;
+        key.len = 1;
+
+        if (ngx_autocert_board_find(&test_board, &key, &key, &value, buf)
+            != NGX_OK)
+        {
+            continue;
+        }
+
+        found++;
+
+        if (value.len != 20 * n) {
+            return 1;
+        }
+
+        for (k = 0; k < value.len; k++) {
+            if (value.data[k] != digit) {
+                return 1;
+            }
+        }
+    }
+
+    return found ? 0 : 2;
+}
+
+
+static void
+test_board_torn(void **state)
+{
+    int         status;
+    pid_t       pid[TEST_BOARD_READERS];
+    ngx_uint_t  i, n, left;
+
+    (void) state;
+
+    test_board_write(1);
+
+    for (i = 0; i < TEST_BOARD_READERS; i++) {
+        pid[i] = fork();
+        assert_true(pid[i] != -1);
+
+        if (pid[i] == 0) {
+            _exit(test_board_reader());
+        }
+    }
+
+    left = TEST_BOARD_READERS;
+
+    for (n = 0; left; n++) {
+        test_board_write(1 + n % 9);
+
+        if (n % 1024) {
+            continue;
+        }
+
+        for (i = 0; i < TEST_BOARD_READERS; i++) {
+            if (pid[i] && waitpid(pid[i], &status, WNOHANG) == pid[i]) {
+                pid[i] = 0;
+                left--;
+
+                assert_true(WIFEXITED(status));
+                assert_int_equal(WEXITSTATUS(status), 0);
+            }
+        }
+    }
+}
+
+
+#define test_board_unit(f)                                                   \
+    cmocka_unit_test_setup_teardown(f, test_board_setup, test_board_teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        test_board_unit(test_board_generations),
+        test_board_unit(test_board_protected),
+        test_board_unit(test_board_challenges),
+        test_board_unit(test_board_room),
+        test_board_unit(test_board_reload),
+        test_board_unit(test_board_hostile),
+        test_board_unit(test_board_torn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

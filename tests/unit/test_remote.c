@@ -1,0 +1,606 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "../../src/keys/ngx_autocert_remote.h"
+
+
+#define TEST_REMOTE_CHANNELS  8
+
+
+/*
+ * What the helper's side does.  Numbers of questions are known beforehand,
+ * so all is said before it is waited for, and no test depends on its pace.
+ */
+
+typedef enum {
+    TEST_REMOTE_DONE = 0,
+    TEST_REMOTE_READY,      /* says so */
+    TEST_REMOTE_ANSWER,     /* the next question */
+    TEST_REMOTE_EARLIER,    /* the one before it */
+    TEST_REMOTE_NONE,
+    TEST_REMOTE_FAILED,
+    TEST_REMOTE_OTHER,      /* an answer of another type */
+    TEST_REMOTE_GARBAGE,
+    TEST_REMOTE_CLOSE       /* after all that was asked so far */
+} test_remote_step_e;
+
+
+static test_remote_step_e      test_remote_scripts[TEST_REMOTE_CHANNELS][8];
+static int                     test_remote_peer[TEST_REMOTE_CHANNELS];
+static ngx_uint_t              test_remote_connects;
+static ngx_uint_t              test_remote_closes;
+static ngx_uint_t              test_remote_refuse;
+static ngx_autocert_remote_t  *test_remote;
+
+
+static void
+test_remote_put(int fd, uint32_t type, uint32_t status, uint64_t number)
+{
+    size_t                 len;
+    u_char                 frame[128];
+    ngx_autocert_answer_t  answer;
+
+    ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
+
+    answer.type = type;
+    answer.number = number;
+    answer.status = status;
+    answer.generation = number;
+
+    if (status == NGX_AUTOCERT_PROTOCOL_OK) {
+        ngx_str_set(&answer.body, "answer");
+    }
+
+    len = ngx_autocert_protocol_answer_put(&answer, frame, sizeof(frame));
+
+    assert_int_equal(send(fd, frame, len, MSG_NOSIGNAL), len);
+}
+
+
+/* next is the number of the question to come. */
+
+static void
+test_remote_play(int fd, test_remote_step_e *script, uint64_t next)
+{
+    for ( /* void */ ; *script != TEST_REMOTE_DONE; script++) {
+
+        switch (*script) {
+
+        case TEST_REMOTE_READY:
+            test_remote_put(fd, NGX_AUTOCERT_PROTOCOL_READY,
+                            NGX_AUTOCERT_PROTOCOL_OK, 0);
+            break;
+
+        case TEST_REMOTE_ANSWER:
+            test_remote_put(fd, NGX_AUTOCERT_PROTOCOL_CHAIN,
+                            NGX_AUTOCERT_PROTOCOL_OK, next);
+            break;
+
+        case TEST_REMOTE_EARLIER:
+            test_remote_put(fd, NGX_AUTOCERT_PROTOCOL_CHAIN,
+                            NGX_AUTOCERT_PROTOCOL_OK, next - 1);
+            break;
+
+        case TEST_REMOTE_NONE:
+            test_remote_put(fd, NGX_AUTOCERT_PROTOCOL_CHAIN,
+                            NGX_AUTOCERT_PROTOCOL_NONE, next);
+            break;
+
+        case TEST_REMOTE_FAILED:
+            test_remote_put(fd, NGX_AUTOCERT_PROTOCOL_CHAIN,
+                            NGX_AUTOCERT_PROTOCOL_FAILED, next);
+            break;
+
+        case TEST_REMOTE_OTHER:
+            test_remote_put(fd, NGX_AUTOCERT_PROTOCOL_SIGN,
+                            NGX_AUTOCERT_PROTOCOL_OK, next);
+            break;
+
+        case TEST_REMOTE_GARBAGE:
+            assert_int_equal(send(fd, "garbage", 7, MSG_NOSIGNAL), 7);
+            break;
+
+        default:
+            /* it can still be written to, as if it had died a bit later */
+            assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        }
+    }
+}
+
+
+static int
+test_remote_connect(ngx_autocert_remote_t *remote)
+{
+    int  fd[2];
+
+    if (test_remote_refuse || test_remote_connects == TEST_REMOTE_CHANNELS) {
+        return -1;
+    }
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK, 0, fd),
+                     0);
+
+    /* the number of the question that brought us here */
+
+    test_remote_play(fd[1], test_remote_scripts[test_remote_connects],
+                     remote->number);
+
+    test_remote_peer[test_remote_connects++] = fd[1];
+    remote->fd = fd[0];
+
+    return fd[0];
+}
+
+
+static void
+test_remote_close(ngx_autocert_remote_t *remote)
+{
+    if (remote->fd != -1) {
+        (void) close(remote->fd);
+        remote->fd = -1;
+        test_remote_closes++;
+    }
+}
+
+
+/* The next question on this channel, or NGX_DECLINED. */
+
+static ngx_int_t
+test_remote_taken(ngx_uint_t channel, ngx_autocert_question_t *question)
+{
+    ssize_t  n;
+
+    static u_char  frame[256];
+
+    n = recv(test_remote_peer[channel], frame, sizeof(frame), 0);
+
+    if (n <= 0) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_autocert_protocol_question_get(question, frame, n);
+}
+
+
+/* On the channel that is there: what is said before the next question. */
+
+static void
+test_remote_say(test_remote_step_e step)
+{
+    test_remote_step_e  script[2] = { step, TEST_REMOTE_DONE };
+
+    test_remote_play(test_remote_peer[test_remote_connects - 1], script,
+                     test_remote->number + 1);
+}
+
+
+static ngx_int_t
+test_remote_ask(uint32_t index, ngx_autocert_answer_t *answer)
+{
+    ngx_autocert_question_t  question;
+
+    ngx_memzero(&question, sizeof(ngx_autocert_question_t));
+    question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    question.index = index;
+
+    return ngx_autocert_remote_ask(test_remote, &question, answer);
+}
+
+
+static int64_t
+test_remote_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
+static int
+test_remote_setup(void **state)
+{
+    (void) state;
+
+    test_remote = calloc(1, sizeof(ngx_autocert_remote_t));
+    if (test_remote == NULL) {
+        return 1;
+    }
+
+    test_remote->fd = -1;
+    test_remote->connect = test_remote_connect;
+    test_remote->close = test_remote_close;
+
+    ngx_memzero(test_remote_scripts, sizeof(test_remote_scripts));
+    test_remote_connects = 0;
+    test_remote_closes = 0;
+    test_remote_refuse = 0;
+
+    return 0;
+}
+
+
+static int
+test_remote_teardown(void **state)
+{
+    (void) state;
+
+    test_remote_close(test_remote);
+
+    while (test_remote_connects) {
+        (void) close(test_remote_peer[--test_remote_connects]);
+    }
+
+    free(test_remote);
+
+    return 0;
+}
+
+
+static void
+test_remote_answered(void **state)
+{
+    ngx_uint_t               i;
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    test_remote_scripts[0][0] = TEST_REMOTE_READY;
+    test_remote_scripts[0][1] = TEST_REMOTE_ANSWER;
+
+    for (i = 0; i < 3; i++) {
+
+        if (i > 0) {
+            test_remote_say(TEST_REMOTE_ANSWER);
+        }
+
+        assert_int_equal(test_remote_ask(40 + i, &answer), NGX_OK);
+        assert_int_equal(answer.type, NGX_AUTOCERT_PROTOCOL_CHAIN);
+        assert_true(answer.number == test_remote->number);
+        assert_int_equal(answer.body.len, 6);
+        assert_memory_equal(answer.body.data, "answer", 6);
+
+        assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+        assert_int_equal(q.type, NGX_AUTOCERT_PROTOCOL_CHAIN);
+        assert_int_equal(q.index, 40 + i);
+        assert_true(q.number == test_remote->number);
+    }
+
+    assert_int_equal(test_remote_connects, 1);
+    assert_int_equal(test_remote_closes, 0);
+}
+
+
+static void
+test_remote_signs(void **state)
+{
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  question, q;
+
+    (void) state;
+
+    ngx_memzero(&question, sizeof(ngx_autocert_question_t));
+    question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
+    question.index = 7;
+    ngx_memset(question.id, 'i', NGX_AUTOCERT_X509_ID);
+    ngx_str_set(&question.digest, "digest");
+
+    test_remote_scripts[0][0] = TEST_REMOTE_OTHER;
+
+    assert_int_equal(ngx_autocert_remote_ask(test_remote, &question, &answer),
+                     NGX_OK);
+    assert_int_equal(answer.body.len, 6);
+
+    assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+    assert_int_equal(q.type, NGX_AUTOCERT_PROTOCOL_SIGN);
+    assert_int_equal(q.index, 7);
+    assert_memory_equal(q.id, question.id, NGX_AUTOCERT_X509_ID);
+    assert_int_equal(q.digest.len, 6);
+    assert_memory_equal(q.digest.data, "digest", 6);
+}
+
+
+/* Refusals are answers: the channel stays, and the next one is asked. */
+
+static void
+test_remote_refused(void **state)
+{
+    ngx_uint_t               i;
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  q;
+
+    static test_remote_step_e  steps[] = { TEST_REMOTE_NONE,
+                                           TEST_REMOTE_FAILED,
+                                           TEST_REMOTE_OTHER };
+
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+
+    for (i = 0; i < 3; i++) {
+        test_remote_say(steps[i]);
+        assert_int_equal(test_remote_ask(0, &answer), NGX_ERROR);
+        assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+    }
+
+    test_remote_say(TEST_REMOTE_ANSWER);
+    assert_int_equal(test_remote_ask(0, &answer), NGX_OK);
+
+    assert_int_equal(test_remote_connects, 1);
+    assert_int_equal(test_remote_closes, 0);
+}
+
+
+static void
+test_remote_timeout(void **state)
+{
+    int64_t                  start;
+    ngx_uint_t               i;
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    start = test_remote_now();
+
+    assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
+
+    assert_true(test_remote_now() - start >= NGX_AUTOCERT_REMOTE_TIMEOUT);
+    assert_true(test_remote->waited >= NGX_AUTOCERT_REMOTE_TIMEOUT);
+    assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+
+    /* the next ones do not wait, for they do not ask */
+
+    for (i = 0; i < 1000; i++) {
+        assert_int_equal(test_remote_ask(2, &answer), NGX_ERROR);
+    }
+
+    assert_int_equal(test_remote_taken(0, &q), NGX_DECLINED);
+    assert_int_equal(test_remote_closes, 0);
+
+    /* the answer to what was given up says that the helper lives */
+
+    test_remote_say(TEST_REMOTE_EARLIER);
+    test_remote_say(TEST_REMOTE_ANSWER);
+
+    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+
+    test_remote_say(TEST_REMOTE_ANSWER);
+
+    assert_int_equal(test_remote_ask(3, &answer), NGX_OK);
+    assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+    assert_int_equal(q.index, 3);
+
+    assert_int_equal(test_remote_connects, 1);
+}
+
+
+/* The answer has come before the event loop has looked. */
+
+static void
+test_remote_timeout_over(void **state)
+{
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
+    assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+
+    test_remote_say(TEST_REMOTE_READY);
+
+    /* nobody answers this one, but it is asked again */
+
+    assert_int_equal(test_remote_ask(4, &answer), NGX_ERROR);
+    assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+    assert_int_equal(q.index, 4);
+}
+
+
+/* Answers to earlier questions are passed over. */
+
+static void
+test_remote_late_answer(void **state)
+{
+    ngx_autocert_answer_t  answer;
+
+    static test_remote_step_e  script[] = {
+        TEST_REMOTE_READY, TEST_REMOTE_EARLIER, TEST_REMOTE_EARLIER,
+        TEST_REMOTE_READY, TEST_REMOTE_ANSWER, TEST_REMOTE_DONE
+    };
+
+    (void) state;
+
+    test_remote->number = 5;
+    ngx_memcpy(test_remote_scripts[0], script, sizeof(script));
+
+    assert_int_equal(test_remote_ask(9, &answer), NGX_OK);
+    assert_true(answer.number == 6);
+    assert_int_equal(answer.type, NGX_AUTOCERT_PROTOCOL_CHAIN);
+}
+
+
+/* A helper that dies over a question: its successor gets it again. */
+
+static void
+test_remote_reconnect(void **state)
+{
+    ngx_uint_t               i;
+    ngx_autocert_answer_t    answer;
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    test_remote_scripts[0][0] = TEST_REMOTE_READY;
+    test_remote_scripts[0][1] = TEST_REMOTE_CLOSE;
+
+    test_remote_scripts[1][0] = TEST_REMOTE_READY;
+    test_remote_scripts[1][1] = TEST_REMOTE_GARBAGE;
+
+    test_remote_scripts[2][0] = TEST_REMOTE_READY;
+    test_remote_scripts[2][1] = TEST_REMOTE_ANSWER;
+
+    assert_int_equal(test_remote_ask(11, &answer), NGX_OK);
+    assert_true(answer.number == test_remote->number);
+
+    assert_int_equal(test_remote_connects, 3);
+    assert_int_equal(test_remote_closes, 2);
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(test_remote_taken(i, &q), NGX_OK);
+        assert_int_equal(q.index, 11);
+        assert_true(q.number == test_remote->number);
+    }
+}
+
+
+/* It has died since: seen when the question is sent. */
+
+static void
+test_remote_dead(void **state)
+{
+    ngx_autocert_answer_t  answer;
+
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+    assert_int_equal(shutdown(test_remote_peer[0], SHUT_RDWR), 0);
+
+    test_remote_scripts[1][0] = TEST_REMOTE_ANSWER;
+
+    assert_int_equal(test_remote_ask(2, &answer), NGX_OK);
+    assert_int_equal(test_remote_connects, 2);
+    assert_int_equal(test_remote_closes, 1);
+}
+
+
+static void
+test_remote_nobody(void **state)
+{
+    ngx_autocert_answer_t  answer;
+
+    (void) state;
+
+    test_remote_refuse = 1;
+    assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
+    assert_int_equal(test_remote->fd, -1);
+
+    /* that was no time-out: the next one tries */
+
+    test_remote_refuse = 0;
+    test_remote_scripts[0][0] = TEST_REMOTE_ANSWER;
+    assert_int_equal(test_remote_ask(2, &answer), NGX_OK);
+}
+
+
+/* The successor can't be reached either. */
+
+static void
+test_remote_nobody_after(void **state)
+{
+    ngx_autocert_answer_t  answer;
+
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+    assert_int_equal(shutdown(test_remote_peer[0], SHUT_RDWR), 0);
+
+    test_remote_refuse = 1;
+    assert_int_equal(test_remote_ask(2, &answer), NGX_ERROR);
+    assert_int_equal(test_remote->fd, -1);
+    assert_int_equal(test_remote_closes, 1);
+}
+
+
+/* Its queue is full: there is no room for a question. */
+
+static void
+test_remote_deaf(void **state)
+{
+    u_char                 frame[16];
+    ngx_autocert_answer_t  answer;
+
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+
+    ngx_memzero(frame, sizeof(frame));
+
+    while (send(test_remote->fd, frame, sizeof(frame), MSG_NOSIGNAL) != -1) {
+        /* void */
+    }
+
+    assert_true(errno == EAGAIN);
+
+    assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
+    assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
+    assert_int_equal(test_remote_closes, 0);
+}
+
+
+static void
+test_remote_drains(void **state)
+{
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+
+    test_remote_say(TEST_REMOTE_READY);
+    test_remote_say(TEST_REMOTE_EARLIER);
+    test_remote_say(TEST_REMOTE_ANSWER);
+    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+
+    test_remote_say(TEST_REMOTE_READY);
+    test_remote_say(TEST_REMOTE_CLOSE);
+    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_ERROR);
+}
+
+
+static void
+test_remote_drains_garbage(void **state)
+{
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+
+    test_remote_say(TEST_REMOTE_GARBAGE);
+    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_ERROR);
+}
+
+
+#define test_remote_unit(f)                                                  \
+    cmocka_unit_test_setup_teardown(f, test_remote_setup,                    \
+                                    test_remote_teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        test_remote_unit(test_remote_answered),
+        test_remote_unit(test_remote_signs),
+        test_remote_unit(test_remote_refused),
+        test_remote_unit(test_remote_timeout),
+        test_remote_unit(test_remote_timeout_over),
+        test_remote_unit(test_remote_late_answer),
+        test_remote_unit(test_remote_reconnect),
+        test_remote_unit(test_remote_dead),
+        test_remote_unit(test_remote_nobody),
+        test_remote_unit(test_remote_nobody_after),
+        test_remote_unit(test_remote_deaf),
+        test_remote_unit(test_remote_drains),
+        test_remote_unit(test_remote_drains_garbage),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
