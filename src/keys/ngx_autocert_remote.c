@@ -180,6 +180,11 @@ ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
             (void) ngx_autocert_remote_flush(remote);
         }
 
+        if (remote->fd == -1) {
+            ngx_autocert_remote_cancel(remote, call);
+            return NGX_ERROR;
+        }
+
         left = deadline - ngx_autocert_remote_now();
 
         if (left <= 0) {

@@ -89,8 +89,9 @@ ngx_int_t ngx_autocert_remote_take(ngx_autocert_remote_t *remote);
 
 /*
  * Asks and waits, at most NGX_AUTOCERT_REMOTE_TIMEOUT, after which it fails
- * at once until the channel has been answered.  Other calls may end
- * meanwhile.  NGX_OK if ready() was called with an answer.
+ * at once until the channel has been answered; it also does where no channel
+ * can be had.  Other calls may end meanwhile.  NGX_OK if ready() was called
+ * with an answer.
  */
 ngx_int_t ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
     ngx_autocert_call_t *call);

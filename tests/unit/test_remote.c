@@ -31,6 +31,14 @@ typedef enum {
 } test_remote_step_e;
 
 
+typedef struct {
+    ngx_autocert_call_t    call;
+    ngx_autocert_answer_t  answer;
+    u_char                 body[16];
+    ngx_uint_t             ended;
+} test_remote_call_t;
+
+
 static test_remote_step_e      test_remote_scripts[TEST_REMOTE_CHANNELS][8];
 static int                     test_remote_peer[TEST_REMOTE_CHANNELS];
 static ngx_uint_t              test_remote_connects;
@@ -180,16 +188,57 @@ test_remote_say(test_remote_step_e step)
 }
 
 
+static void
+test_remote_ready(ngx_autocert_call_t *call, ngx_autocert_answer_t *answer)
+{
+    test_remote_call_t  *c = (test_remote_call_t *) call;
+
+    c->ended++;
+
+    if (answer == NULL) {
+        return;
+    }
+
+    c->answer = *answer;
+    assert_true(answer->body.len <= sizeof(c->body));
+    ngx_memcpy(c->body, answer->body.data, answer->body.len);
+    c->answer.body.data = c->body;
+}
+
+
+static void
+test_remote_make(test_remote_call_t *c, uint32_t index)
+{
+    ngx_memzero(c, sizeof(test_remote_call_t));
+
+    c->call.question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    c->call.question.index = index;
+    c->call.ready = test_remote_ready;
+}
+
+
 static ngx_int_t
 test_remote_ask(uint32_t index, ngx_autocert_answer_t *answer)
 {
-    ngx_autocert_question_t  question;
+    ngx_int_t  rc;
 
-    ngx_memzero(&question, sizeof(ngx_autocert_question_t));
-    question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
-    question.index = index;
+    static test_remote_call_t  c;
 
-    return ngx_autocert_remote_ask(test_remote, &question, answer);
+    test_remote_make(&c, index);
+
+    rc = ngx_autocert_remote_ask(test_remote, &c.call);
+
+    if (rc == NGX_OK) {
+        assert_int_equal(c.ended, 1);
+        *answer = c.answer;
+    }
+
+    /* nothing of it is left behind */
+
+    assert_true(ngx_queue_empty(&test_remote->calls));
+    assert_int_equal(test_remote->nunsent, 0);
+
+    return rc;
 }
 
 
@@ -214,9 +263,9 @@ test_remote_setup(void **state)
         return 1;
     }
 
-    test_remote->fd = -1;
     test_remote->connect = test_remote_connect;
     test_remote->close = test_remote_close;
+    ngx_autocert_remote_init(test_remote);
 
     ngx_memzero(test_remote_scripts, sizeof(test_remote_scripts));
     test_remote_connects = 0;
@@ -282,27 +331,25 @@ test_remote_answered(void **state)
 static void
 test_remote_signs(void **state)
 {
-    ngx_autocert_answer_t    answer;
-    ngx_autocert_question_t  question, q;
+    test_remote_call_t       c;
+    ngx_autocert_question_t  q;
 
     (void) state;
 
-    ngx_memzero(&question, sizeof(ngx_autocert_question_t));
-    question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
-    question.index = 7;
-    ngx_memset(question.id, 'i', NGX_AUTOCERT_X509_ID);
-    ngx_str_set(&question.digest, "digest");
+    test_remote_make(&c, 7);
+    c.call.question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
+    ngx_memset(c.call.question.id, 'i', NGX_AUTOCERT_X509_ID);
+    ngx_str_set(&c.call.question.digest, "digest");
 
     test_remote_scripts[0][0] = TEST_REMOTE_OTHER;
 
-    assert_int_equal(ngx_autocert_remote_ask(test_remote, &question, &answer),
-                     NGX_OK);
-    assert_int_equal(answer.body.len, 6);
+    assert_int_equal(ngx_autocert_remote_ask(test_remote, &c.call), NGX_OK);
+    assert_int_equal(c.answer.body.len, 6);
 
     assert_int_equal(test_remote_taken(0, &q), NGX_OK);
     assert_int_equal(q.type, NGX_AUTOCERT_PROTOCOL_SIGN);
     assert_int_equal(q.index, 7);
-    assert_memory_equal(q.id, question.id, NGX_AUTOCERT_X509_ID);
+    assert_memory_equal(q.id, c.call.question.id, NGX_AUTOCERT_X509_ID);
     assert_int_equal(q.digest.len, 6);
     assert_memory_equal(q.digest.data, "digest", 6);
 }
@@ -354,7 +401,6 @@ test_remote_timeout(void **state)
     assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
 
     assert_true(test_remote_now() - start >= NGX_AUTOCERT_REMOTE_TIMEOUT);
-    assert_true(test_remote->waited >= NGX_AUTOCERT_REMOTE_TIMEOUT);
     assert_int_equal(test_remote_taken(0, &q), NGX_OK);
 
     /* the next ones do not wait, for they do not ask */
@@ -371,7 +417,7 @@ test_remote_timeout(void **state)
     test_remote_say(TEST_REMOTE_EARLIER);
     test_remote_say(TEST_REMOTE_ANSWER);
 
-    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
 
     test_remote_say(TEST_REMOTE_ANSWER);
 
@@ -548,34 +594,165 @@ test_remote_deaf(void **state)
 
 
 static void
-test_remote_drains(void **state)
+test_remote_takes(void **state)
 {
     (void) state;
 
     assert_true(test_remote_connect(test_remote) != -1);
-    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
 
     test_remote_say(TEST_REMOTE_READY);
     test_remote_say(TEST_REMOTE_EARLIER);
     test_remote_say(TEST_REMOTE_ANSWER);
-    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
-    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_OK);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
 
     test_remote_say(TEST_REMOTE_READY);
     test_remote_say(TEST_REMOTE_CLOSE);
-    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_ERROR);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_DECLINED);
 }
 
 
 static void
-test_remote_drains_garbage(void **state)
+test_remote_takes_garbage(void **state)
 {
     (void) state;
 
     assert_true(test_remote_connect(test_remote) != -1);
 
     test_remote_say(TEST_REMOTE_GARBAGE);
-    assert_int_equal(ngx_autocert_remote_drain(test_remote), NGX_ERROR);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_DECLINED);
+}
+
+
+/* Many at once leave together, and end in the order of their answers. */
+
+static void
+test_remote_many(void **state)
+{
+    ngx_uint_t               i;
+    test_remote_call_t       c[40];
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    for (i = 0; i < 40; i++) {
+        test_remote_make(&c[i], i);
+        ngx_autocert_remote_start(test_remote, &c[i].call);
+    }
+
+    assert_int_equal(test_remote_connects, 0);
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+    assert_int_equal(test_remote->nunsent, 0);
+
+    for (i = 0; i < 40; i++) {
+        assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+        assert_int_equal(q.index, i);
+    }
+
+    /* the last one first; one that is not there; one that was given up */
+
+    ngx_autocert_remote_cancel(test_remote, &c[5].call);
+
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 40);
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 41);
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 6);
+
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+
+    for (i = 0; i < 40; i++) {
+        assert_int_equal(c[i].ended, i == 39 ? 1 : 0);
+    }
+
+    for (i = 0; i < 39; i++) {
+        test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                        i % 2 ? NGX_AUTOCERT_PROTOCOL_OK
+                              : NGX_AUTOCERT_PROTOCOL_NONE, i + 1);
+    }
+
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+
+    for (i = 0; i < 39; i++) {
+        assert_int_equal(c[i].ended, i == 5 ? 0 : 1);
+        assert_int_equal(c[i].answer.body.len, (i % 2 && i != 5) ? 6 : 0);
+    }
+
+    assert_true(ngx_queue_empty(&test_remote->calls));
+}
+
+
+/* What a helper that dies leaves unanswered goes to its successor. */
+
+static void
+test_remote_again(void **state)
+{
+    ngx_uint_t               i;
+    test_remote_call_t       c[4];
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    for (i = 0; i < 4; i++) {
+        test_remote_make(&c[i], i);
+        ngx_autocert_remote_start(test_remote, &c[i].call);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 1);
+    assert_int_equal(shutdown(test_remote_peer[0], SHUT_RDWR), 0);
+
+    ngx_autocert_remote_cancel(test_remote, &c[2].call);
+
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_DECLINED);
+    assert_int_equal(c[0].ended, 1);
+    assert_int_equal(test_remote->nunsent, 2);
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+    assert_int_equal(test_remote_connects, 2);
+
+    assert_int_equal(test_remote_taken(1, &q), NGX_OK);
+    assert_int_equal(q.index, 1);
+    assert_true(q.number == 2);
+    assert_int_equal(test_remote_taken(1, &q), NGX_OK);
+    assert_int_equal(q.index, 3);
+    assert_int_equal(test_remote_taken(1, &q), NGX_DECLINED);
+
+    ngx_autocert_remote_fail(test_remote);
+
+    assert_int_equal(c[1].ended, 1);
+    assert_int_equal(c[2].ended, 0);
+    assert_int_equal(c[3].ended, 1);
+    assert_int_equal(c[3].answer.body.len, 0);
+}
+
+
+/* One that is waited for does not hold the others up. */
+
+static void
+test_remote_beside(void **state)
+{
+    test_remote_call_t     c;
+    ngx_autocert_answer_t  answer;
+
+    (void) state;
+
+    test_remote_make(&c, 1);
+    ngx_autocert_remote_start(test_remote, &c.call);
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 1);
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 2);
+
+    assert_int_equal(test_remote_ask(2, &answer), NGX_OK);
+    assert_true(answer.number == 2);
+    assert_int_equal(c.ended, 1);
 }
 
 
@@ -595,11 +772,14 @@ main(void)
         test_remote_unit(test_remote_late_answer),
         test_remote_unit(test_remote_reconnect),
         test_remote_unit(test_remote_dead),
+        test_remote_unit(test_remote_many),
+        test_remote_unit(test_remote_again),
+        test_remote_unit(test_remote_beside),
         test_remote_unit(test_remote_nobody),
         test_remote_unit(test_remote_nobody_after),
         test_remote_unit(test_remote_deaf),
-        test_remote_unit(test_remote_drains),
-        test_remote_unit(test_remote_drains_garbage),
+        test_remote_unit(test_remote_takes),
+        test_remote_unit(test_remote_takes_garbage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
