@@ -33,7 +33,8 @@ $(BUILD)/nginx.inputs: FORCE
 $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 	@$(MAKE) -s -C $(BUILD)/nginx -f objs/Makefile \
 	    CC="$(CC) -Wextra -Wshadow -Wmissing-prototypes" objs/$(@F)
-	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@; echo '  module  '$(@F); }
+	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@.new; mv $@.new $@; \
+	    echo '  module  '$(@F); }
 
 # one after the other: they share that tree
 $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
@@ -128,7 +129,11 @@ lint: $(SHARED)		## style of the sources, honesty of the layers
 check:			## every test that CI runs; installs what it needs
 	@scripts/check
 
-bench: $(SHARED)	## ratios against stock NGINX
+$(BUILD)/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
+
+bench: $(SHARED) $(BUILD)/bench/handshakes	## ratios against stock NGINX
 	@scripts/bench
 
 demo:			## the main job, live
