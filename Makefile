@@ -68,7 +68,12 @@ LAYER_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -MMD -MP \
               -fno-sanitize-recover=all $(NGX_INCS)
 UNIT_CC     = gcc -fsanitize=address,undefined $(LAYER_FLAGS)
 FUZZ_CC     = clang -fsanitize=fuzzer-no-link,address,undefined $(LAYER_FLAGS)
-GROUP       = -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lpthread
+GROUP       = -Wl,--start-group $^ -Wl,--end-group $(NETTLE) -lssl -lcrypto \
+              -lpthread
+
+# what configure has found is known when something is linked
+NETTLE      = $(if $(shell grep -s 'define NGX_AUTOCERT_NETTLE' \
+                $(OBJS)/ngx_auto_config.h),-lhogweed -lnettle -lgmp)
 
 # every object waits for the trees, whose rules do nothing if they are there
 TREES = $(BUILD)/nginx.inputs $(BUILD)/nginx-src/.version
