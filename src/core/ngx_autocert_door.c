@@ -9,7 +9,7 @@
 static void ngx_autocert_door_cleanup(void *data);
 static ngx_uint_t ngx_autocert_door_control(struct msghdr *msg, int *fd,
     uint32_t *pid);
-static ngx_uint_t ngx_autocert_door_channel(int fd);
+static ngx_uint_t ngx_autocert_door_channel(int fd, uint32_t pid);
 
 
 ngx_int_t
@@ -174,7 +174,7 @@ ngx_autocert_door_answer(int door[2], ngx_autocert_hello_t *hello, int *fd)
         && (msg.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) == 0
         && ngx_autocert_protocol_hello_get(hello, frame, n) == NGX_OK
         && hello->pid == pid
-        && ngx_autocert_door_channel(*fd))
+        && ngx_autocert_door_channel(*fd, pid))
     {
         return NGX_OK;
     }
@@ -237,11 +237,14 @@ ngx_autocert_door_control(struct msghdr *msg, int *fd, uint32_t *pid)
 }
 
 
+/* A pair that the process itself has made, not its way to someone else. */
+
 static ngx_uint_t
-ngx_autocert_door_channel(int fd)
+ngx_autocert_door_channel(int fd, uint32_t pid)
 {
-    int        type, domain;
-    socklen_t  len;
+    int           type, domain;
+    socklen_t     len;
+    struct ucred  cred;
 
     len = sizeof(int);
 
@@ -255,7 +258,14 @@ ngx_autocert_door_channel(int fd)
         return 0;
     }
 
-    return type == SOCK_SEQPACKET && domain == AF_UNIX;
+    len = sizeof(struct ucred);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1) {
+        return 0;
+    }
+
+    return type == SOCK_SEQPACKET && domain == AF_UNIX
+           && (uint32_t) cred.pid == pid;
 }
 
 

@@ -110,7 +110,9 @@ ngx_autocert_sweep_handler(ngx_event_t *ev)
 void
 ngx_autocert_sweep_look(ngx_uint_t index)
 {
+    u_char                 id[NGX_AUTOCERT_X509_ID];
     ngx_int_t              rc;
+    ngx_uint_t             same;
     ngx_pool_t            *pool;
     ngx_autocert_fail_t    fail;
     ngx_autocert_name_t   *name;
@@ -127,10 +129,17 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 
     ngx_autocert_store_stamp(&sweep->helper->store, &name->name, &stamp);
 
-    if (!sweep->first
-        && ngx_memcmp(&stamp, &sweep->stamps[index],
-                      sizeof(ngx_autocert_stamp_t))
-           == 0)
+    same = !sweep->first
+           && ngx_memcmp(&stamp, &sweep->stamps[index],
+                         sizeof(ngx_autocert_stamp_t))
+              == 0;
+
+    /* a keeper that could not read it when it was asked serves a bootstrap */
+
+    if (same
+        && (stamp.chain[1] == 0
+            || ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
+               != NGX_AGAIN))
     {
         return;
     }
@@ -159,7 +168,9 @@ ngx_autocert_sweep_look(ngx_uint_t index)
         break;
 
     default:
-        ngx_autocert_sweep_damaged(sweep, index, &fail, pool);
+        if (!same) {
+            ngx_autocert_sweep_damaged(sweep, index, &fail, pool);
+        }
     }
 
     ngx_destroy_pool(pool);

@@ -58,6 +58,7 @@ typedef struct {
     ngx_autocert_served_t  **served;    /* by the index of the name */
     ngx_connection_t        *channel;
     ngx_event_t              knock;
+    ngx_msec_t               knocked;       /* when, the last time */
     ngx_event_t              flush;
     ngx_uint_t               held;          /* questions, a turn ago */
     ngx_uint_t               turns;
@@ -228,6 +229,8 @@ ngx_autocert_worker_connect(ngx_autocert_remote_t *remote)
     hello.worker = ngx_worker;
     hello.pid = ngx_pid;
 
+    w->knocked = ngx_current_msec;
+
     remote->fd = ngx_autocert_door_knock(w->acf->core->door, &hello, w->log);
 
     if (remote->fd == -1) {
@@ -269,9 +272,14 @@ ngx_autocert_worker_read_handler(ngx_event_t *rev)
         return;
     }
 
-    /* the helper has gone; its successor finds the hello in the door */
+    /*
+     * The helper has gone; its successor finds the hello in the door.  Where
+     * channels are closed as fast as they come, the timer sets the pace.
+     */
 
-    if (w->remote.nunsent) {
+    if (w->remote.nunsent
+        && ngx_current_msec - w->knocked > NGX_AUTOCERT_WORKER_KNOCK)
+    {
         ngx_autocert_worker_flush(w);
         return;
     }

@@ -201,7 +201,10 @@ ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
         (void) poll(&pfd, 1, remote->nunsent ? (int) ngx_min(left, 5)
                                              : (int) left);
 
-        (void) ngx_autocert_remote_take(remote);
+        if (ngx_autocert_remote_take(remote) != NGX_OK) {
+            /* whoever closes channels as fast as they come sets the pace */
+            (void) poll(NULL, 0, 1);
+        }
 
         if (wait.rc != NGX_AGAIN) {
             return wait.rc;
