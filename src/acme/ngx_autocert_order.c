@@ -37,6 +37,7 @@ static ngx_int_t ngx_autocert_order_invalid(ngx_autocert_flow_t *flow,
     ngx_autocert_json_t *error, char *why);
 static ngx_uint_t ngx_autocert_order_about(ngx_autocert_json_t *json,
     ngx_str_t *name);
+static void ngx_autocert_order_type(ngx_str_t *name, ngx_str_t *type);
 static ngx_uint_t ngx_autocert_order_identifier(ngx_autocert_json_t *json,
     ngx_str_t *name);
 static ngx_int_t ngx_autocert_authz_read(ngx_autocert_flow_t *flow,
@@ -96,7 +97,7 @@ ngx_autocert_order_request(ngx_autocert_flow_t *flow,
         return NGX_ERROR;
     }
 
-    ngx_str_set(&type, "dns");
+    ngx_autocert_order_type(&flow->order->name, &type);
 
     ngx_autocert_json_open(&w, NULL, '{');
     ngx_autocert_json_open(&w, "identifiers", '[');
@@ -411,15 +412,33 @@ ngx_autocert_order_about(ngx_autocert_json_t *json, ngx_str_t *name)
 }
 
 
+/* Addresses have a type of their own (RFC 8738, 3). */
+
+static void
+ngx_autocert_order_type(ngx_str_t *name, ngx_str_t *type)
+{
+    if (ngx_strlchr(name->data, name->data + name->len, ':')
+        || ngx_inet_addr(name->data, name->len) != INADDR_NONE)
+    {
+        ngx_str_set(type, "ip");
+        return;
+    }
+
+    ngx_str_set(type, "dns");
+}
+
+
 static ngx_uint_t
 ngx_autocert_order_identifier(ngx_autocert_json_t *json, ngx_str_t *name)
 {
-    ngx_str_t  type, value;
+    ngx_str_t  type, value, wanted;
+
+    ngx_autocert_order_type(name, &wanted);
 
     return ngx_autocert_json_get_string(json, "type", &type) == NGX_OK
            && ngx_autocert_json_get_string(json, "value", &value) == NGX_OK
-           && type.len == 3
-           && ngx_strncmp(type.data, "dns", 3) == 0
+           && type.len == wanted.len
+           && ngx_strncmp(type.data, wanted.data, wanted.len) == 0
            && value.len == name->len
            && ngx_strncasecmp(value.data, name->data, name->len) == 0;
 }

@@ -36,7 +36,7 @@ ngx_autocert_jose_public(ngx_pool_t *pool, EVP_PKEY *pkey,
     ngx_autocert_json_writer_t   w;
     u_char                       text[2][48], md[32];
 
-    if (ngx_autocert_x509_key_curve(pkey) != NID_X9_62_prime256v1
+    if (ngx_autocert_key_curve(pkey) != NID_X9_62_prime256v1
         || ngx_autocert_jose_coordinate(pkey, OSSL_PKEY_PARAM_EC_PUB_X,
                                         text[0], &x)
            != NGX_OK
@@ -96,7 +96,7 @@ ngx_autocert_jose_sign(void *data, ngx_str_t *message, u_char signature[64])
     EVP_MD_CTX  *ctx;
     u_char       der[NGX_AUTOCERT_JOSE_DER];
 
-    if (ngx_autocert_x509_key_curve(pkey) != NID_X9_62_prime256v1) {
+    if (ngx_autocert_key_curve(pkey) != NID_X9_62_prime256v1) {
         return NGX_ERROR;
     }
 

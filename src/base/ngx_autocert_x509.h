@@ -1,5 +1,5 @@
 
-/* Keys, requests and certificates (RFC 5280, 2986, 8737), by libcrypto. */
+/* Requests and certificates (RFC 5280, 2986, 8737), by libcrypto. */
 
 
 #ifndef _NGX_AUTOCERT_X509_H_INCLUDED_
@@ -9,13 +9,13 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_autocert_key.h"
+
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
 
 #define NGX_AUTOCERT_X509_CHAIN     10      /* certificates in a chain */
-#define NGX_AUTOCERT_X509_SIZE      65536   /* bytes of PEM */
-#define NGX_AUTOCERT_X509_ID        32
 
 
 /* A chain, leaf first, and what others ask of its leaf. */
@@ -24,35 +24,12 @@ typedef struct {
     STACK_OF(X509)  *certs;
     time_t           not_before;
     time_t           not_after;
-    u_char           id[NGX_AUTOCERT_X509_ID];
+    u_char           id[NGX_AUTOCERT_KEY_ID];
                                 /* SHA-256 of its SubjectPublicKeyInfo */
 } ngx_autocert_chain_t;
 
 
 #pragma GCC visibility push(hidden)
-
-/* nid: NID_X9_62_prime256v1 or NID_secp384r1.  The caller frees the key. */
-EVP_PKEY *ngx_autocert_x509_key_create(int nid);
-
-/*
- * PKCS#8 in PEM, from a private key on one of these two curves.  The text is
- * malloc'ed and secret: give it to ngx_autocert_x509_secret_free().
- */
-ngx_int_t ngx_autocert_x509_key_write(EVP_PKEY *key, ngx_str_t *pem);
-void ngx_autocert_x509_secret_free(ngx_str_t *secret);
-
-/*
- * PKCS#8 or SEC 1, one PEM block, not encrypted, P-256 or P-384; all else is
- * NULL and *err.  Keeps no copy of the text.
- */
-EVP_PKEY *ngx_autocert_x509_key_parse(ngx_str_t *pem, char **err);
-
-/* SHA-256 of the SubjectPublicKeyInfo. */
-ngx_int_t ngx_autocert_x509_key_id(EVP_PKEY *key,
-    u_char id[NGX_AUTOCERT_X509_ID]);
-
-/* NID of an EC key's curve, or NID_undef. */
-int ngx_autocert_x509_key_curve(EVP_PKEY *key);
 
 /* PKCS#10 for one DNS name: subjectAltName, and CN if it fits 64 bytes. */
 ngx_int_t ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key,

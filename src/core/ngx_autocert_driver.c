@@ -195,7 +195,7 @@ ngx_autocert_driver_account(ngx_autocert_driver_t *d,
     }
 
     if (rc == NGX_DECLINED) {
-        d->account = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+        d->account = ngx_autocert_key_create(NID_X9_62_prime256v1);
 
         if (d->account == NULL
             || ngx_autocert_store_account_put(&d->helper->store, d->pool,
@@ -398,7 +398,7 @@ ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
         return NGX_OK;
     }
 
-    d->key = ngx_autocert_x509_key_create(d->name->curve);
+    d->key = ngx_autocert_key_create(d->name->curve);
 
     if (d->key == NULL) {
         return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,

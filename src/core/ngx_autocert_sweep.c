@@ -110,7 +110,7 @@ ngx_autocert_sweep_handler(ngx_event_t *ev)
 void
 ngx_autocert_sweep_look(ngx_uint_t index)
 {
-    u_char                 id[NGX_AUTOCERT_X509_ID];
+    u_char                 id[NGX_AUTOCERT_KEY_ID];
     ngx_int_t              rc;
     ngx_uint_t             same;
     ngx_pool_t            *pool;
@@ -184,7 +184,7 @@ ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
     ngx_autocert_pair_t *pair)
 {
     u_char                date[sizeof("2026-11-24T00:00:00Z")];
-    u_char                id[NGX_AUTOCERT_X509_ID];
+    u_char                id[NGX_AUTOCERT_KEY_ID];
     ngx_int_t             rc;
     ngx_str_t             end;
     ngx_autocert_name_t  *name;
@@ -196,7 +196,7 @@ ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
 
     if (rc == NGX_DECLINED
         || (rc == NGX_OK && sweep->first
-            && ngx_memcmp(id, pair->chain->id, NGX_AUTOCERT_X509_ID) == 0))
+            && ngx_memcmp(id, pair->chain->id, NGX_AUTOCERT_KEY_ID) == 0))
     {
         ngx_autocert_store_pair_free(pair);
         return;

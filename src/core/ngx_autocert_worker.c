@@ -79,7 +79,7 @@ static void ngx_autocert_worker_ready(ngx_autocert_call_t *call,
 static void ngx_autocert_worker_cancel(void *data);
 static void ngx_autocert_worker_deadline_handler(ngx_event_t *ev);
 static ngx_int_t ngx_autocert_worker_sign(uint32_t index,
-    u_char id[NGX_AUTOCERT_X509_ID], ngx_str_t *digest, u_char *signature,
+    u_char id[NGX_AUTOCERT_KEY_ID], ngx_str_t *digest, u_char *signature,
     size_t *len);
 static ngx_int_t ngx_autocert_worker_take_signature(
     ngx_autocert_asking_t *asking, ngx_autocert_answer_t *answer);
@@ -429,7 +429,7 @@ ngx_autocert_worker_deadline_handler(ngx_event_t *ev)
 
 
 static ngx_int_t
-ngx_autocert_worker_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
+ngx_autocert_worker_sign(uint32_t index, u_char id[NGX_AUTOCERT_KEY_ID],
     ngx_str_t *digest, u_char *signature, size_t *len)
 {
     ngx_autocert_asking_t  asking;
@@ -437,7 +437,7 @@ ngx_autocert_worker_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
     asking.call.question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
     asking.call.question.index = index;
     asking.call.question.digest = *digest;
-    ngx_memcpy(asking.call.question.id, id, NGX_AUTOCERT_X509_ID);
+    ngx_memcpy(asking.call.question.id, id, NGX_AUTOCERT_KEY_ID);
 
     asking.take = ngx_autocert_worker_take_signature;
     asking.signature = signature;
@@ -551,7 +551,7 @@ ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
     ngx_str_t *body)
 {
     X509                 *x509;
-    u_char                id[NGX_AUTOCERT_X509_ID];
+    u_char                id[NGX_AUTOCERT_KEY_ID];
     ngx_str_t             der;
     const u_char         *p;
     ngx_autocert_wire_t   w;
@@ -583,7 +583,7 @@ ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
     }
 
     if (served->leaf == NULL
-        || ngx_autocert_x509_key_id(X509_get0_pubkey(served->leaf), id)
+        || ngx_autocert_key_id(X509_get0_pubkey(served->leaf), id)
            != NGX_OK)
     {
         return NGX_ERROR;

@@ -68,6 +68,13 @@ ngx_http_autocert_challenge_handler(ngx_http_request_t *r)
     ngx_strlow(low, r->headers_in.server.data, host.len);
     host.data = low;
 
+    /* an IPv6 address is in brackets here, and in no other place */
+
+    if (host.len > 2 && low[0] == '[' && low[host.len - 1] == ']') {
+        host.data++;
+        host.len -= 2;
+    }
+
     if (ngx_autocert_challenge(&host, &token, &body, buf) != NGX_OK) {
         return NGX_DECLINED;
     }
@@ -127,6 +134,11 @@ ngx_http_autocert_challenge_send(ngx_http_request_t *r, ngx_uint_t status,
     r->header_size = b->last - b->pos;
     r->header_sent = 1;
     r->keepalive = 0;
+
+    /* a CA waits for seconds; "limit_rate" is for what is larger */
+
+    r->limit_rate = 0;
+    r->limit_rate_set = 1;
 
     if (r->method != NGX_HTTP_HEAD) {
         b->last = ngx_cpymem(b->last, body->data, body->len);

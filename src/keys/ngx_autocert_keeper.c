@@ -24,7 +24,7 @@
 typedef struct {
     ngx_uint_t              refs;       /* under the keeper's lock */
     ngx_autocert_signer_t  *signer;
-    u_char                  id[NGX_AUTOCERT_X509_ID];
+    u_char                  id[NGX_AUTOCERT_KEY_ID];
     u_char                 *body;       /* the chain as the answer has it */
     size_t                  len;
     unsigned                bootstrap:1;
@@ -190,7 +190,7 @@ ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
 
 ngx_int_t
 ngx_autocert_keeper_id(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
-    u_char id[NGX_AUTOCERT_X509_ID])
+    u_char id[NGX_AUTOCERT_KEY_ID])
 {
     ngx_int_t                    rc;
     ngx_autocert_keeper_pair_t  *pair;
@@ -202,7 +202,7 @@ ngx_autocert_keeper_id(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
     pair = keeper->slots[index].current;
 
     if (pair != NULL) {
-        ngx_memcpy(id, pair->id, NGX_AUTOCERT_X509_ID);
+        ngx_memcpy(id, pair->id, NGX_AUTOCERT_KEY_ID);
         rc = pair->bootstrap ? NGX_AGAIN : NGX_OK;
     }
 
@@ -669,7 +669,7 @@ ngx_autocert_keeper_bootstrap(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
 
     if (keeper->bootstrap == NULL) {
         keeper->bootstrap =
-                         ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+                         ngx_autocert_key_create(NID_X9_62_prime256v1);
     }
 
     key = keeper->bootstrap;
@@ -749,7 +749,7 @@ ngx_autocert_keeper_pair(ngx_autocert_chain_t *chain, EVP_PKEY *key)
 
     pair->refs = 1;
     pair->len = len;
-    ngx_memcpy(pair->id, chain->id, NGX_AUTOCERT_X509_ID);
+    ngx_memcpy(pair->id, chain->id, NGX_AUTOCERT_KEY_ID);
 
     ngx_autocert_x509_chain_free(chain);
     EVP_PKEY_free(key);
@@ -787,10 +787,10 @@ ngx_autocert_keeper_get(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
 
     pair = slot->current;
 
-    if (id && pair && ngx_memcmp(pair->id, id, NGX_AUTOCERT_X509_ID) != 0) {
+    if (id && pair && ngx_memcmp(pair->id, id, NGX_AUTOCERT_KEY_ID) != 0) {
         pair = slot->previous;
 
-        if (pair && ngx_memcmp(pair->id, id, NGX_AUTOCERT_X509_ID) != 0) {
+        if (pair && ngx_memcmp(pair->id, id, NGX_AUTOCERT_KEY_ID) != 0) {
             pair = NULL;
         }
     }

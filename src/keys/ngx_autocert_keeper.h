@@ -62,7 +62,7 @@ uint64_t ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper,
  * NGX_DECLINED: nobody has asked for this name yet.
  */
 ngx_int_t ngx_autocert_keeper_id(ngx_autocert_keeper_t *keeper,
-    ngx_uint_t index, u_char id[NGX_AUTOCERT_X509_ID]);
+    ngx_uint_t index, u_char id[NGX_AUTOCERT_KEY_ID]);
 
 /* Serves this channel in a thread of its own; owns fd, also on failure. */
 ngx_int_t ngx_autocert_keeper_serve(ngx_autocert_keeper_t *keeper, int fd,

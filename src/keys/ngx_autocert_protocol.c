@@ -68,7 +68,7 @@ ngx_autocert_protocol_question_put(ngx_autocert_question_t *question,
     ngx_autocert_wire_put_u32(&w, question->index);
 
     if (question->type == NGX_AUTOCERT_PROTOCOL_SIGN) {
-        ngx_autocert_wire_put_bytes(&w, question->id, NGX_AUTOCERT_X509_ID);
+        ngx_autocert_wire_put_bytes(&w, question->id, NGX_AUTOCERT_KEY_ID);
         ngx_autocert_wire_put_string(&w, question->digest.data,
                                      question->digest.len);
     }
@@ -97,7 +97,7 @@ ngx_autocert_protocol_question_get(ngx_autocert_question_t *question,
         break;
 
     case NGX_AUTOCERT_PROTOCOL_SIGN:
-        ngx_autocert_wire_get_bytes(&w, question->id, NGX_AUTOCERT_X509_ID);
+        ngx_autocert_wire_get_bytes(&w, question->id, NGX_AUTOCERT_KEY_ID);
         ngx_autocert_wire_get_string(&w, &question->digest);
 
         if (question->digest.len == 0

@@ -42,7 +42,7 @@ typedef struct {
     uint32_t    type;
     uint64_t    number;     /* repeated in the answer */
     uint32_t    index;      /* of the name in this cycle's list */
-    u_char      id[NGX_AUTOCERT_X509_ID];   /* SIGN */
+    u_char      id[NGX_AUTOCERT_KEY_ID];   /* SIGN */
     ngx_str_t   digest;                     /* SIGN */
 } ngx_autocert_question_t;
 

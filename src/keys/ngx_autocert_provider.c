@@ -23,7 +23,7 @@
 
 typedef struct {
     uint32_t    index;
-    u_char      id[NGX_AUTOCERT_X509_ID];
+    u_char      id[NGX_AUTOCERT_KEY_ID];
 } ngx_autocert_provider_place_t;
 
 
@@ -175,7 +175,7 @@ ngx_autocert_provider_load(ngx_autocert_provider_sign_pt sign)
 
 EVP_PKEY *
 ngx_autocert_provider_key(X509 *leaf, uint32_t index,
-    u_char id[NGX_AUTOCERT_X509_ID])
+    u_char id[NGX_AUTOCERT_KEY_ID])
 {
     char                            group[32];
     u_char                          point[NGX_AUTOCERT_PROVIDER_POINT];
@@ -202,7 +202,7 @@ ngx_autocert_provider_key(X509 *leaf, uint32_t index,
 
     ngx_memzero(&place, sizeof(ngx_autocert_provider_place_t));
     place.index = index;
-    ngx_memcpy(place.id, id, NGX_AUTOCERT_X509_ID);
+    ngx_memcpy(place.id, id, NGX_AUTOCERT_KEY_ID);
 
     params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                                  group, 0);

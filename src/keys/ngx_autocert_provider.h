@@ -17,7 +17,7 @@
  * and this id; NGX_OK, and *len set from the room to the length.
  */
 typedef ngx_int_t (*ngx_autocert_provider_sign_pt)(uint32_t index,
-    u_char id[NGX_AUTOCERT_X509_ID], ngx_str_t *digest, u_char *signature,
+    u_char id[NGX_AUTOCERT_KEY_ID], ngx_str_t *digest, u_char *signature,
     size_t *len);
 
 
@@ -32,7 +32,7 @@ ngx_int_t ngx_autocert_provider_load(ngx_autocert_provider_sign_pt sign);
 
 /* A key with the public half of leaf.  The caller frees it. */
 EVP_PKEY *ngx_autocert_provider_key(X509 *leaf, uint32_t index,
-    u_char id[NGX_AUTOCERT_X509_ID]);
+    u_char id[NGX_AUTOCERT_KEY_ID]);
 
 #pragma GCC visibility pop
 

@@ -77,7 +77,7 @@ ngx_autocert_signer_create(EVP_PKEY *key)
 
 #if (NGX_AUTOCERT_NETTLE)
 
-    if (ngx_autocert_x509_key_curve(key) == NID_secp384r1
+    if (ngx_autocert_key_curve(key) == NID_secp384r1
         && ngx_autocert_signer_scalar(signer) != NGX_OK)
     {
         ngx_autocert_signer_free(signer);

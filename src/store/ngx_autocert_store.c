@@ -374,7 +374,7 @@ static ngx_int_t
 ngx_autocert_store_key_match(ngx_autocert_store_dir_t *dir, const char *file,
     ngx_autocert_chain_t *chain, EVP_PKEY **key, struct stat *info)
 {
-    u_char     id[NGX_AUTOCERT_X509_ID];
+    u_char     id[NGX_AUTOCERT_KEY_ID];
     ngx_int_t  rc;
 
     rc = ngx_autocert_store_file_key(dir, file, key, info);
@@ -382,8 +382,8 @@ ngx_autocert_store_key_match(ngx_autocert_store_dir_t *dir, const char *file,
         return rc;
     }
 
-    if (ngx_autocert_x509_key_id(*key, id) == NGX_OK
-        && ngx_memcmp(id, chain->id, NGX_AUTOCERT_X509_ID) == 0)
+    if (ngx_autocert_key_id(*key, id) == NGX_OK
+        && ngx_memcmp(id, chain->id, NGX_AUTOCERT_KEY_ID) == 0)
     {
         return NGX_OK;
     }
@@ -728,7 +728,7 @@ ngx_autocert_store_commit_check(ngx_autocert_store_dir_t *dir,
     ngx_str_t *chain)
 {
     char                 *err;
-    u_char                id[NGX_AUTOCERT_X509_ID];
+    u_char                id[NGX_AUTOCERT_KEY_ID];
     ngx_int_t             rc;
     ngx_autocert_pair_t   pair;
 
@@ -752,8 +752,8 @@ ngx_autocert_store_commit_check(ngx_autocert_store_dir_t *dir,
         rc = ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_STORE_CHAIN,
                                     "would not be a certificate chain: ", err);
 
-    } else if (ngx_autocert_x509_key_id(pair.key, id) != NGX_OK
-               || ngx_memcmp(id, pair.chain->id, NGX_AUTOCERT_X509_ID) != 0)
+    } else if (ngx_autocert_key_id(pair.key, id) != NGX_OK
+               || ngx_memcmp(id, pair.chain->id, NGX_AUTOCERT_KEY_ID) != 0)
     {
         rc = ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_STORE_NEXT,
                         "is not the key of the certificate that came", NULL);

@@ -561,7 +561,7 @@ ngx_autocert_store_file_key(ngx_autocert_store_dir_t *dir, const char *name,
         return rc;
     }
 
-    *key = ngx_autocert_x509_key_parse(&text, &err);
+    *key = ngx_autocert_key_parse(&text, &err);
 
     ngx_autocert_store_file_free(&text);
 
@@ -581,7 +581,7 @@ ngx_autocert_store_file_key_write(ngx_autocert_store_dir_t *dir,
     ngx_int_t  rc;
     ngx_str_t  pem;
 
-    if (ngx_autocert_x509_key_write(key, &pem) != NGX_OK) {
+    if (ngx_autocert_key_write(key, &pem) != NGX_OK) {
         return ngx_autocert_store_file_failed(dir, name,
                                               "encode the key for", EINVAL);
     }
@@ -589,7 +589,7 @@ ngx_autocert_store_file_key_write(ngx_autocert_store_dir_t *dir,
     rc = ngx_autocert_store_file_write(dir, name, NGX_AUTOCERT_STORE_SECRET,
                                        &pem);
 
-    ngx_autocert_x509_secret_free(&pem);
+    ngx_autocert_pem_free(&pem);
 
     return rc;
 }

@@ -640,7 +640,7 @@ ngx_autocert_account_key(ngx_autocert_store_dir_t *dir, EVP_PKEY **key)
 
     /* ES256 is what requests are signed by */
 
-    if (ngx_autocert_x509_key_curve(*key) == NID_X9_62_prime256v1) {
+    if (ngx_autocert_key_curve(*key) == NID_X9_62_prime256v1) {
         return NGX_OK;
     }
 
@@ -815,7 +815,7 @@ done:
 static ngx_int_t
 ngx_autocert_account_key_put(ngx_autocert_store_dir_t *dir, EVP_PKEY *key)
 {
-    u_char      id[NGX_AUTOCERT_X509_ID], old[NGX_AUTOCERT_X509_ID];
+    u_char      id[NGX_AUTOCERT_KEY_ID], old[NGX_AUTOCERT_KEY_ID];
     EVP_PKEY   *present;
     ngx_int_t   rc;
 
@@ -830,9 +830,9 @@ ngx_autocert_account_key_put(ngx_autocert_store_dir_t *dir, EVP_PKEY *key)
         return rc;
     }
 
-    if (ngx_autocert_x509_key_id(present, old) != NGX_OK
-        || ngx_autocert_x509_key_id(key, id) != NGX_OK
-        || ngx_memcmp(id, old, NGX_AUTOCERT_X509_ID) != 0)
+    if (ngx_autocert_key_id(present, old) != NGX_OK
+        || ngx_autocert_key_id(key, id) != NGX_OK
+        || ngx_memcmp(id, old, NGX_AUTOCERT_KEY_ID) != 0)
     {
         rc = ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_ACCOUNT_KEY,
                           "is the key of another account and was kept", NULL);

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support import namespace                           # noqa: E402
 from support.certs import Authority                     # noqa: E402
+from support.fakeca import FakeCA                       # noqa: E402
 from support.nginx import BUILD, Nginx                  # noqa: E402
 from support.pebble import ChallTestSrv, Pebble         # noqa: E402
 
@@ -156,6 +157,32 @@ def pebble(place, authority, dns):
                         **options)
         made.append(server)
         return server.start()
+
+    yield make
+
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def fakeca(place, authority):
+    """fakeca(host=..., pair=..., ...) -> FakeCA, started."""
+
+    made = []
+
+    def make(host="localhost", pair=None, **options):
+        pair = pair or authority.issue([host, "127.0.0.1", "::1"])
+        dir = f"{place}/fakeca{len(made) or ''}"
+        os.makedirs(dir)
+        server = FakeCA(pair, dir, host=host, **options)
+        made.append(server)
+
+        server.trust = f"{dir}/trust.pem"
+        with open(server.trust, "wb") as f:
+            f.write(authority.pem)
+        server.directives = (f"autocert_ca {server.directory};\n"
+                             f"autocert_ca_certificate {server.trust};\n")
+        return server
 
     yield make
 

@@ -331,7 +331,7 @@ def test_fallback_gives_way_to_what_is_issued(nginx, pebble):
 
 TWO = """
     autocert_path {dir}/store;
-    ssl_session_cache %s;
+    %s
     server {
         listen 443 ssl;
         server_name one.example.com;
@@ -342,48 +342,80 @@ TWO = """
         listen %s ssl;
         server_name two.example.com;
         autocert on;
-        ssl_client_certificate {dir}/client-ca.pem;
-        ssl_verify_client on;
+        %s
         location / { return 200 "two"; }
     }
 """
 
+# both let servers of any listener know each other's
 
-@pytest.mark.parametrize("cache", ["none", "shared:one:1m"])
-@pytest.mark.parametrize("port", [443, 8443])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_sessions_do_not_cross(nginx, authority, version, port, cache):
-    """
-    A session of one server is not one of another on its own listener; and
-    opens no door of one on the same listener that wants a client certificate
-    (NGINX itself sees to that, by its answer where TLS 1.2 has resumed).
-    """
+SHARED = {
+    "cache": "ssl_session_cache shared:one:1m; ssl_session_tickets off;",
+    "ticket": "ssl_session_ticket_key {dir}/ticket.key;",
+}
 
-    server = nginx(TWO % (cache, port), workers=1)
+VERIFY = """
+    ssl_client_certificate {dir}/client-ca.pem;
+    ssl_verify_client on;
+"""
+
+
+def two(nginx, authority, shared, port, verify):
+    server = nginx(TWO % (SHARED[shared], port, verify), workers=1)
+
     with open(f"{server.dir}/client-ca.pem", "wb") as f:
         f.write(authority.pem)
+    with open(f"{server.dir}/ticket.key", "wb") as f:
+        f.write(os.urandom(80))
     for name in "one.example.com", "two.example.com":
         self_signed(name).store(f"{server.dir}/store", name)
-    server.start()
 
-    context = tls.client_context(version)
+    return server.start()
+
+
+def session_of_one(context):
+    """It is good where it comes from."""
 
     session, reused, answer = get(context, "one.example.com")
     assert answer.endswith(b"\r\n\r\none") and not reused
 
-    # it is good where it comes from
-
     _, reused, answer = get(context, "one.example.com", session)
     assert answer.endswith(b"\r\n\r\none") and reused
+    return session
+
+
+@pytest.mark.parametrize("shared", SHARED)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_sessions_do_not_cross(nginx, authority, version, shared):
+    """To a server that differs in its names alone, on another listener."""
+
+    two(nginx, authority, shared, 8443, "")
+    context = tls.client_context(version)
+    session = session_of_one(context)
+
+    _, reused, answer = get(context, "two.example.com", session, 8443)
+    assert answer.endswith(b"\r\n\r\ntwo") and not reused
+
+
+@pytest.mark.parametrize("port", [443, 8443])
+@pytest.mark.parametrize("shared", SHARED)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_sessions_are_no_client_certificate(nginx, authority, version, shared,
+                                            port):
+    """
+    To a server that wants one.  On the same listener NGINX itself sees to
+    that, by its answer where TLS 1.2 has resumed.
+    """
+
+    two(nginx, authority, shared, port, VERIFY)
+    context = tls.client_context(version)
+    session = session_of_one(context)
 
     try:
-        _, reused, answer = get(context, "two.example.com", session,
-                                port)
+        _, reused, answer = get(context, "two.example.com", session, port)
     except OSError:
-        reused, answer = False, b""
+        return
 
     assert not answer.endswith(b"two")
-
-    if reused:
-        assert (version, port) == (tls.TLS12, 443)
-        assert answer.startswith(b"HTTP/1.1 421 ")
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 421 "))
+    assert not reused or (version, port) == (tls.TLS12, 443)

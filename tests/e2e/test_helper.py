@@ -408,8 +408,17 @@ def test_off_and_on(server):
 
         server.write(STATIC).reload()
         server.wait_gone(helper)
-        assert server.helpers() == []
         assert tls.handshake("example.com").der != server.pair.der
+
+        # nor does a later start of another child bring it back
+
+        server.allow(r"worker process \d+ exited on signal 9")
+        old = server.workers()
+        server.signal("KILL", old[0])
+        wait_for(lambda: len(set(server.workers()) - {old[0]}) == server.n, 10,
+                 "a new worker")
+        tls.handshake("example.com")
+        assert server.helpers() == []
 
         server.write(HTTP).reload()
         check_settled(server)

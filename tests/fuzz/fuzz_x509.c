@@ -16,25 +16,25 @@ static void
 fuzz_x509_key(EVP_PKEY *key)
 {
     char       *err;
-    u_char      id[NGX_AUTOCERT_X509_ID];
+    u_char      id[NGX_AUTOCERT_KEY_ID];
     EVP_PKEY   *copy;
     ngx_str_t   pem;
 
-    if (ngx_autocert_x509_key_curve(key) == NID_undef
-        || ngx_autocert_x509_key_id(key, id) != NGX_OK
-        || ngx_autocert_x509_key_write(key, &pem) != NGX_OK)
+    if (ngx_autocert_key_curve(key) == NID_undef
+        || ngx_autocert_key_id(key, id) != NGX_OK
+        || ngx_autocert_key_write(key, &pem) != NGX_OK)
     {
         abort();
     }
 
-    copy = ngx_autocert_x509_key_parse(&pem, &err);
+    copy = ngx_autocert_key_parse(&pem, &err);
 
     if (copy == NULL || EVP_PKEY_eq(key, copy) != 1) {
         abort();
     }
 
     EVP_PKEY_free(copy);
-    ngx_autocert_x509_secret_free(&pem);
+    ngx_autocert_pem_free(&pem);
 }
 
 
@@ -71,7 +71,7 @@ fuzz_x509_chain(ngx_autocert_chain_t *chain)
     }
 
     if (other == NULL) {
-        other = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+        other = ngx_autocert_key_create(NID_X9_62_prime256v1);
     }
 
     if (ngx_autocert_x509_chain_check(chain, other, &name, chain->not_before,
@@ -95,7 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pem.len = size;
 
     err = NULL;
-    key = ngx_autocert_x509_key_parse(&pem, &err);
+    key = ngx_autocert_key_parse(&pem, &err);
 
     if (key) {
         fuzz_x509_key(key);

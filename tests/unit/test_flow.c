@@ -1983,6 +1983,46 @@ test_flow_contacts(void **state)
 }
 
 
+/* RFC 8738: an address is asked for as such, and a name is no answer */
+
+static void
+test_flow_address(void **state)
+{
+    size_t       i;
+    char         ip[64], *wanted = ip;
+    test_t      *t;
+    ngx_str_t    did;
+    test_case_t  c;
+
+    static const char  *names[] = {
+        "192.0.2.1", "0.0.0.0", "2001:db8::1", "::1"
+    };
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        ngx_memzero(&c, sizeof(test_case_t));
+        c.name = names[i];
+
+        (void) snprintf(ip, sizeof(ip),
+                        "{\"type\":\"ip\",\"value\":\"%s\"}", names[i]);
+
+        test_init(t, &c);
+        test_str(&t->order.name, names[i]);
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+        test_str(&did, (char *) t->did);
+        has(&c, "did", &did, wanted);
+        has(&c, "why", &t->flow.fail.why, "not for this name");
+        test_done(t);
+    }
+
+    free(t);
+}
+
+
 static int
 test_setup(void **state)
 {
@@ -2021,7 +2061,8 @@ main(void)
         cmocka_unit_test(test_flow_issuer),
         cmocka_unit_test(test_flow_nonces),
         cmocka_unit_test(test_flow_stale),
-        cmocka_unit_test(test_flow_contacts)
+        cmocka_unit_test(test_flow_contacts),
+        cmocka_unit_test(test_flow_address)
     };
 
     return cmocka_run_group_tests(tests, test_setup, test_teardown);

@@ -41,7 +41,7 @@ typedef struct {
 typedef struct {
     int                      fd;
     uint32_t                 index;
-    u_char                   id[NGX_AUTOCERT_X509_ID];
+    u_char                   id[NGX_AUTOCERT_KEY_ID];
     EVP_PKEY                *key;
     ngx_uint_t               n;
     ngx_uint_t               good;
@@ -83,7 +83,7 @@ static void
 test_keeper_pair(ngx_uint_t index, int nid, ngx_autocert_chain_t **chain,
     EVP_PKEY **key)
 {
-    *key = ngx_autocert_x509_key_create(nid);
+    *key = ngx_autocert_key_create(nid);
     if (*key == NULL) {
         abort();
     }
@@ -346,7 +346,7 @@ test_keeper_sign(int fd, uint32_t index, u_char *id, EVP_PKEY *key,
     question.index = index;
     question.digest.data = md;
     question.digest.len = sizeof(md);
-    ngx_memcpy(question.id, id, NGX_AUTOCERT_X509_ID);
+    ngx_memcpy(question.id, id, NGX_AUTOCERT_KEY_ID);
 
     if (test_keeper_ask(fd, &question, got) != NGX_OK) {
         return NGX_ERROR;
@@ -421,7 +421,7 @@ static void
 test_keeper_loads_late(void **state)
 {
     int                     fd;
-    u_char                  id[NGX_AUTOCERT_X509_ID], key_id[32];
+    u_char                  id[NGX_AUTOCERT_KEY_ID], key_id[32];
     X509                   *leaf;
     ngx_autocert_answer_t  *a;
 
@@ -442,7 +442,7 @@ test_keeper_loads_late(void **state)
     leaf = test_keeper_leaf(a);
 
     assert_int_equal(ngx_autocert_keeper_id(test_keeper, 1, id), NGX_OK);
-    assert_int_equal(ngx_autocert_x509_key_id(X509_get0_pubkey(leaf), key_id),
+    assert_int_equal(ngx_autocert_key_id(X509_get0_pubkey(leaf), key_id),
                      NGX_OK);
     assert_memory_equal(id, key_id, sizeof(id));
 
@@ -467,7 +467,7 @@ static void
 test_keeper_sign_loads(void **state)
 {
     int     fd;
-    u_char  id[NGX_AUTOCERT_X509_ID];
+    u_char  id[NGX_AUTOCERT_KEY_ID];
 
     (void) state;
 
@@ -488,7 +488,7 @@ static void
 test_keeper_bootstrap(void **state)
 {
     int                      fd;
-    u_char                   id[2][NGX_AUTOCERT_X509_ID];
+    u_char                   id[2][NGX_AUTOCERT_KEY_ID];
     X509                    *leaf;
     uint32_t                 i;
     EVP_PKEY                *key;
@@ -529,7 +529,7 @@ test_keeper_bootstrap(void **state)
 
     /* it is the one key of the process */
 
-    assert_memory_equal(id[0], id[1], NGX_AUTOCERT_X509_ID);
+    assert_memory_equal(id[0], id[1], NGX_AUTOCERT_KEY_ID);
 
     /* what is issued takes its place */
 
@@ -552,7 +552,7 @@ static void
 test_keeper_last_two(void **state)
 {
     int                     fd;
-    u_char                  id[4][NGX_AUTOCERT_X509_ID];
+    u_char                  id[4][NGX_AUTOCERT_KEY_ID];
     EVP_PKEY               *key[4];
     ngx_uint_t              i, k;
     STACK_OF(X509)         *certs;
@@ -567,7 +567,7 @@ test_keeper_last_two(void **state)
         test_keeper_pair(1, i % 2 ? NID_secp384r1 : NID_X9_62_prime256v1,
                          &chain, &key[i]);
 
-        ngx_memcpy(id[i], chain->id, NGX_AUTOCERT_X509_ID);
+        ngx_memcpy(id[i], chain->id, NGX_AUTOCERT_KEY_ID);
         certs = X509_chain_up_ref(chain->certs);
         EVP_PKEY_up_ref(key[i]);
 
@@ -914,7 +914,7 @@ test_keeper_threads(void **state)
         leaf = test_keeper_leaf(a);
 
         client[i].key = X509_get_pubkey(leaf);
-        assert_int_equal(ngx_autocert_x509_key_id(client[i].key,
+        assert_int_equal(ngx_autocert_key_id(client[i].key,
                                                   client[i].id),
                          NGX_OK);
         X509_free(leaf);

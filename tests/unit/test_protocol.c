@@ -246,7 +246,7 @@ test_protocol_question_sign(void **state)
     assert_int_equal(q.digest.len, 4);
     assert_memory_equal(q.digest.data, "hash", 4);
 
-    for (i = 0; i < NGX_AUTOCERT_X509_ID; i++) {
+    for (i = 0; i < NGX_AUTOCERT_KEY_ID; i++) {
         assert_int_equal(q.id[i], i);
     }
 

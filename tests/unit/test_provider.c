@@ -48,11 +48,12 @@ static size_t      test_provider_digest;
 
 
 static ngx_int_t
-test_provider_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
+test_provider_sign(uint32_t index, u_char id[NGX_AUTOCERT_KEY_ID],
     ngx_str_t *digest, u_char *signature, size_t *len)
 {
-    ngx_int_t              rc;
-    test_provider_pair_t  *pair;
+    ngx_int_t               rc;
+    test_provider_pair_t   *pair;
+    ngx_autocert_signer_t  *signer;
 
     if (index >= TEST_PROVIDER_KEYS) {
         abort();
@@ -64,7 +65,7 @@ test_provider_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
     test_provider_last = index;
     test_provider_digest = digest->len;
 
-    if (ngx_memcmp(id, pair->chain->id, NGX_AUTOCERT_X509_ID) != 0) {
+    if (ngx_memcmp(id, pair->chain->id, NGX_AUTOCERT_KEY_ID) != 0) {
         abort();
     }
 
@@ -72,7 +73,12 @@ test_provider_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
         return test_provider_rc;
     }
 
-    rc = ngx_autocert_signer_sign(pair->key, digest, signature, len);
+    signer = ngx_autocert_signer_create(pair->key);
+    assert_non_null(signer);
+
+    rc = ngx_autocert_signer_sign(signer, digest, signature, len);
+
+    ngx_autocert_signer_free(signer);
 
     if (test_provider_spoil) {
         signature[*len - 1] ^= 1;
@@ -97,7 +103,7 @@ test_provider_setup(void **state)
     for (i = 0; i < TEST_PROVIDER_KEYS; i++) {
         pair = &test_provider_pairs[i];
 
-        pair->key = ngx_autocert_x509_key_create(pair->nid);
+        pair->key = ngx_autocert_key_create(pair->nid);
         if (pair->key == NULL) {
             return 1;
         }
@@ -302,7 +308,7 @@ test_provider_apart(void **state)
 
     assert_int_equal(OSSL_PROVIDER_available(NULL, "nginx-autocert"), 0);
 
-    key = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+    key = ngx_autocert_key_create(NID_X9_62_prime256v1);
     assert_non_null(key);
     assert_string_equal(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key)),
                         "default");
@@ -317,7 +323,7 @@ static void
 test_provider_foreign_leaf(void **state)
 {
     X509      *x509;
-    u_char     id[NGX_AUTOCERT_X509_ID];
+    u_char     id[NGX_AUTOCERT_KEY_ID];
     EVP_PKEY  *rsa;
 
     (void) state;

@@ -338,7 +338,7 @@ test_remote_signs(void **state)
 
     test_remote_make(&c, 7);
     c.call.question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
-    ngx_memset(c.call.question.id, 'i', NGX_AUTOCERT_X509_ID);
+    ngx_memset(c.call.question.id, 'i', NGX_AUTOCERT_KEY_ID);
     ngx_str_set(&c.call.question.digest, "digest");
 
     test_remote_scripts[0][0] = TEST_REMOTE_OTHER;
@@ -349,7 +349,7 @@ test_remote_signs(void **state)
     assert_int_equal(test_remote_taken(0, &q), NGX_OK);
     assert_int_equal(q.type, NGX_AUTOCERT_PROTOCOL_SIGN);
     assert_int_equal(q.index, 7);
-    assert_memory_equal(q.id, c.call.question.id, NGX_AUTOCERT_X509_ID);
+    assert_memory_equal(q.id, c.call.question.id, NGX_AUTOCERT_KEY_ID);
     assert_int_equal(q.digest.len, 6);
     assert_memory_equal(q.digest.data, "digest", 6);
 }

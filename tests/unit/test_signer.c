@@ -244,7 +244,7 @@ test_signer_lengths(void **state)
 
     for (i = 0; i < TEST_SIGNER_CURVES; i++) {
         curve = &test_signer_curves[i];
-        key = ngx_autocert_x509_key_create(curve->nid);
+        key = ngx_autocert_key_create(curve->nid);
         signer = ngx_autocert_signer_create(key);
         assert_non_null(signer);
 
@@ -389,7 +389,7 @@ test_signer_room(void **state)
 
     for (i = 0; i < TEST_SIGNER_CURVES; i++) {
         curve = &test_signer_curves[i];
-        key = ngx_autocert_x509_key_create(curve->nid);
+        key = ngx_autocert_key_create(curve->nid);
         signer = ngx_autocert_signer_create(key);
 
         /* shorter by five bytes than usual comes once in 2^40 */
@@ -439,7 +439,7 @@ test_signer_public(void **state)
     d.len = sizeof(digest);
 
     for (i = 0; i < TEST_SIGNER_CURVES; i++) {
-        key = ngx_autocert_x509_key_create(test_signer_curves[i].nid);
+        key = ngx_autocert_key_create(test_signer_curves[i].nid);
 
         der = NULL;
         n = i2d_PUBKEY(key, &der);
@@ -482,7 +482,7 @@ test_signer_reference(void **state)
     ngx_memset(digest, 7, sizeof(digest));
 
     for (i = 0; i < TEST_SIGNER_CURVES; i++) {
-        key = ngx_autocert_x509_key_create(test_signer_curves[i].nid);
+        key = ngx_autocert_key_create(test_signer_curves[i].nid);
         copy = EVP_PKEY_dup(key);
         signer = ngx_autocert_signer_create(key);
         EVP_PKEY_free(key);
@@ -515,7 +515,7 @@ test_signer_thread(void *data)
             ngx_autocert_signer_free(signer);
             EVP_PKEY_free(key);
 
-            key = ngx_autocert_x509_key_create(work->curve->nid);
+            key = ngx_autocert_key_create(work->curve->nid);
             signer = ngx_autocert_signer_create(key);
         }
 
@@ -578,7 +578,7 @@ test_signer_threads(void **state)
 
     for (i = 0; i < TEST_SIGNER_CURVES; i++) {
         curve = &test_signer_curves[i];
-        key = ngx_autocert_x509_key_create(curve->nid);
+        key = ngx_autocert_key_create(curve->nid);
         signer = ngx_autocert_signer_create(key);
 
         test_signer_run(curve, key, signer, 2000);
@@ -703,7 +703,7 @@ test_signer_memory(void **state)
     for (i = 0; i < TEST_SIGNER_CURVES; i++) {
         curve = &test_signer_curves[i];
 
-        key = ngx_autocert_x509_key_create(curve->nid);
+        key = ngx_autocert_key_create(curve->nid);
         d = NULL;
         assert_int_equal(EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY,
                                                &d), 1);

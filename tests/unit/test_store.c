@@ -164,10 +164,10 @@ test_pair_make(test_pair_t *pair)
     BIO                   *bio;
     ngx_autocert_chain_t  *chain;
 
-    pair->key = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+    pair->key = ngx_autocert_key_create(NID_X9_62_prime256v1);
     assert_non_null(pair->key);
 
-    assert_int_equal(ngx_autocert_x509_key_write(pair->key, &pair->key_pem),
+    assert_int_equal(ngx_autocert_key_write(pair->key, &pair->key_pem),
                      NGX_OK);
 
     chain = ngx_autocert_x509_self_signed(pair->key, &test_name, TEST_NOW,
@@ -188,7 +188,7 @@ static void
 test_pair_destroy(test_pair_t *pair)
 {
     EVP_PKEY_free(pair->key);
-    ngx_autocert_x509_secret_free(&pair->key_pem);
+    ngx_autocert_pem_free(&pair->key_pem);
     free(pair->chain_pem.data);
 }
 
@@ -436,7 +436,7 @@ test_loaded(void)
     ngx_uint_t            i;
     test_pair_t          *found;
     ngx_autocert_pair_t   pair;
-    u_char                id[NGX_AUTOCERT_X509_ID];
+    u_char                id[NGX_AUTOCERT_KEY_ID];
 
     test_pair_t  *pairs[] = { &test_old, &test_new, &test_third };
 
@@ -448,8 +448,8 @@ test_loaded(void)
 
     found = NULL;
 
-    assert_int_equal(ngx_autocert_x509_key_id(pair.key, id), NGX_OK);
-    assert_memory_equal(id, pair.chain->id, NGX_AUTOCERT_X509_ID);
+    assert_int_equal(ngx_autocert_key_id(pair.key, id), NGX_OK);
+    assert_memory_equal(id, pair.chain->id, NGX_AUTOCERT_KEY_ID);
 
     for (i = 0; i < 3; i++) {
         if (EVP_PKEY_eq(pairs[i]->key, pair.key) == 1) {
@@ -2055,11 +2055,11 @@ test_store_account(void **state)
     assert_int_equal(unlink(test_account("account.key")), 0);
     assert_int_equal(test_account_get(&key, &url, &contacts), NGX_DECLINED);
 
-    p384 = ngx_autocert_x509_key_create(NID_secp384r1);
-    assert_int_equal(ngx_autocert_x509_key_write(p384, &url), NGX_OK);
+    p384 = ngx_autocert_key_create(NID_secp384r1);
+    assert_int_equal(ngx_autocert_key_write(p384, &url), NGX_OK);
     EVP_PKEY_free(p384);
     test_put(test_account("account.key"), &url, 0600);
-    ngx_autocert_x509_secret_free(&url);
+    ngx_autocert_pem_free(&url);
     assert_int_equal(test_account_get(&key, &url, &contacts), NGX_ERROR);
     assert_null(key);
     test_has(test_fail.why, "P-256");

@@ -164,7 +164,7 @@ test_x509_key_parse(char *text, size_t len, char **err)
     pem.data = p;
 
     *err = NULL;
-    key = ngx_autocert_x509_key_parse(&pem, err);
+    key = ngx_autocert_key_parse(&pem, err);
 
     free(p);
 
@@ -224,12 +224,12 @@ test_x509_key_write(void **state)
     for (i = 0; i < 2; i++) {
         for (n = 0; n < 20; n++) {
 
-            key = ngx_autocert_x509_key_create(test_x509_nids[i]);
+            key = ngx_autocert_key_create(test_x509_nids[i]);
             assert_non_null(key);
-            assert_int_equal(ngx_autocert_x509_key_curve(key),
+            assert_int_equal(ngx_autocert_key_curve(key),
                              test_x509_nids[i]);
 
-            assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_OK);
+            assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_OK);
 
             bio = test_x509_pkcs8(key, NULL);
             len = BIO_get_mem_data(bio, &p);
@@ -237,7 +237,7 @@ test_x509_key_write(void **state)
             assert_memory_equal(pem.data, p, len);
             BIO_free(bio);
 
-            ngx_autocert_x509_secret_free(&pem);
+            ngx_autocert_pem_free(&pem);
             assert_null(pem.data);
             assert_int_equal(pem.len, 0);
 
@@ -245,10 +245,10 @@ test_x509_key_write(void **state)
         }
     }
 
-    assert_null(ngx_autocert_x509_key_create(NID_secp521r1));
-    assert_null(ngx_autocert_x509_key_create(NID_undef));
+    assert_null(ngx_autocert_key_create(NID_secp521r1));
+    assert_null(ngx_autocert_key_create(NID_undef));
 
-    ngx_autocert_x509_secret_free(&pem);
+    ngx_autocert_pem_free(&pem);
 }
 
 
@@ -264,13 +264,13 @@ test_x509_key_write_others(void **state)
     (void) state;
 
     key = EVP_EC_gen("secp521r1");
-    assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_ERROR);
+    assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_ERROR);
     assert_null(pem.data);
     EVP_PKEY_free(key);
 
     key = EVP_RSA_gen(1024);
-    assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_ERROR);
-    assert_int_equal(ngx_autocert_x509_key_curve(key), NID_undef);
+    assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_ERROR);
+    assert_int_equal(ngx_autocert_key_curve(key), NID_undef);
     EVP_PKEY_free(key);
 
     /* a public key alone */
@@ -281,8 +281,8 @@ test_x509_key_write_others(void **state)
     key = d2i_PUBKEY(NULL, &p, len);
     OPENSSL_free(der);
 
-    assert_int_equal(ngx_autocert_x509_key_curve(key), NID_X9_62_prime256v1);
-    assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_ERROR);
+    assert_int_equal(ngx_autocert_key_curve(key), NID_X9_62_prime256v1);
+    assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_ERROR);
     assert_null(pem.data);
     EVP_PKEY_free(key);
 
@@ -303,7 +303,7 @@ test_x509_key_parse_good(void **state)
     for (i = 0; i < 2; i++) {
         for (n = 0; n < 20; n++) {
 
-            key = ngx_autocert_x509_key_create(test_x509_nids[i]);
+            key = ngx_autocert_key_create(test_x509_nids[i]);
 
             bio = test_x509_pkcs8(key, NULL);
             copy = test_x509_bio_parse(bio, &err);
@@ -322,7 +322,7 @@ test_x509_key_parse_good(void **state)
             copy = test_x509_bio_parse(bio, &err);
             assert_non_null(copy);
             assert_int_equal(EVP_PKEY_eq(key, copy), 1);
-            assert_int_equal(ngx_autocert_x509_key_curve(copy),
+            assert_int_equal(ngx_autocert_key_curve(copy),
                              test_x509_nids[i]);
             EVP_PKEY_free(copy);
             BIO_free(bio);
@@ -494,7 +494,7 @@ test_x509_key_parse_others(void **state)
     BIO_free(bio);
     EVP_PKEY_free(key);
 
-    ec = ngx_autocert_x509_key_create(NID_secp384r1);
+    ec = ngx_autocert_key_create(NID_secp384r1);
 
     bio = test_x509_pkcs8(ec, EVP_aes_128_cbc());
     assert_null(test_x509_bio_parse(bio, &err));
@@ -526,9 +526,9 @@ test_x509_key_parse_others(void **state)
     BIO_free(bio);
     EVP_PKEY_free(ec);
 
-    text = malloc(NGX_AUTOCERT_X509_SIZE + 1);
-    memset(text, '\n', NGX_AUTOCERT_X509_SIZE + 1);
-    assert_null(test_x509_key_parse(text, NGX_AUTOCERT_X509_SIZE + 1, &err));
+    text = malloc(NGX_AUTOCERT_PEM_SIZE + 1);
+    memset(text, '\n', NGX_AUTOCERT_PEM_SIZE + 1);
+    assert_null(test_x509_key_parse(text, NGX_AUTOCERT_PEM_SIZE + 1, &err));
     assert_string_equal(err, "private key is too long");
     free(text);
 }
@@ -546,8 +546,8 @@ test_x509_key_parse_damaged(void **state)
 
     (void) state;
 
-    key = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
-    assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_OK);
+    key = ngx_autocert_key_create(NID_X9_62_prime256v1);
+    assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_OK);
 
     for (i = 0; i < pem.len - 1; i++) {
         assert_null(test_x509_key_parse((char *) pem.data, i, &err));
@@ -565,7 +565,7 @@ test_x509_key_parse_damaged(void **state)
         }
     }
 
-    ngx_autocert_x509_secret_free(&pem);
+    ngx_autocert_pem_free(&pem);
     EVP_PKEY_free(key);
 }
 
@@ -582,26 +582,26 @@ test_x509_key_leaves_nothing(void **state)
     (void) state;
 
     for (i = 0; i < 2; i++) {
-        key = ngx_autocert_x509_key_create(test_x509_nids[i]);
-        assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_OK);
+        key = ngx_autocert_key_create(test_x509_nids[i]);
+        assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_OK);
 
         test_x509_needle_set(key, &pem);
 
         EVP_PKEY_free(key);
         assert_int_equal(test_x509_found, 0);
 
-        key = ngx_autocert_x509_key_parse(&pem, &err);
+        key = ngx_autocert_key_parse(&pem, &err);
         assert_non_null(key);
         assert_int_equal(test_x509_found, 0);
 
-        ngx_autocert_x509_secret_free(&pem);
+        ngx_autocert_pem_free(&pem);
         assert_int_equal(test_x509_found, 0);
 
-        assert_int_equal(ngx_autocert_x509_key_write(key, &pem), NGX_OK);
+        assert_int_equal(ngx_autocert_key_write(key, &pem), NGX_OK);
         assert_int_equal(test_x509_found, 0);
 
         EVP_PKEY_free(key);
-        ngx_autocert_x509_secret_free(&pem);
+        ngx_autocert_pem_free(&pem);
         assert_int_equal(test_x509_found, 0);
 
         /* the scan does find what is left behind */
@@ -622,16 +622,16 @@ static void
 test_x509_key_id(void **state)
 {
     int                    len;
-    u_char                *der, id[NGX_AUTOCERT_X509_ID];
-    u_char                 hash[NGX_AUTOCERT_X509_ID];
+    u_char                *der, id[NGX_AUTOCERT_KEY_ID];
+    u_char                 hash[NGX_AUTOCERT_KEY_ID];
     EVP_PKEY              *key;
     ngx_str_t              name = ngx_string("example.com");
     ngx_autocert_chain_t  *chain;
 
     (void) state;
 
-    key = ngx_autocert_x509_key_create(NID_secp384r1);
-    assert_int_equal(ngx_autocert_x509_key_id(key, id), NGX_OK);
+    key = ngx_autocert_key_create(NID_secp384r1);
+    assert_int_equal(ngx_autocert_key_id(key, id), NGX_OK);
 
     der = NULL;
     len = i2d_PUBKEY(key, &der);
@@ -712,7 +712,7 @@ test_x509_csr(void **state)
     (void) state;
 
     for (i = 0; i < 2; i++) {
-        key = ngx_autocert_x509_key_create(test_x509_nids[i]);
+        key = ngx_autocert_key_create(test_x509_nids[i]);
 
         for (n = 0; n < sizeof(test_x509_names) / sizeof(test_x509_names[0]);
              n++)
@@ -814,7 +814,7 @@ test_x509_self_signed(void **state)
     prev = NULL;
 
     for (i = 0; i < 2; i++) {
-        key = ngx_autocert_x509_key_create(test_x509_nids[i]);
+        key = ngx_autocert_key_create(test_x509_nids[i]);
 
         for (n = 0; n < sizeof(test_x509_names) / sizeof(test_x509_names[0]);
              n++)
@@ -1045,7 +1045,7 @@ test_x509_chain_parse(void **state)
 {
     char                  *err;
     X509                  *certs[3];
-    u_char                 id[NGX_AUTOCERT_X509_ID];
+    u_char                 id[NGX_AUTOCERT_KEY_ID];
     ngx_uint_t             n;
     ngx_autocert_chain_t  *chain;
 
@@ -1064,7 +1064,7 @@ test_x509_chain_parse(void **state)
         assert_int_equal(chain->not_before, TEST_NOW - 86400);
         assert_int_equal(chain->not_after, TEST_NOW + 86400);
 
-        ngx_autocert_x509_key_id(test_x509_key[2], id);
+        ngx_autocert_key_id(test_x509_key[2], id);
         assert_memory_equal(chain->id, id, sizeof(id));
 
         ngx_autocert_x509_chain_free(chain);
@@ -1113,15 +1113,15 @@ test_x509_chain_limits(void **state)
 
     test_x509_pem(certs, 1, &pem);
 
-    text = malloc(NGX_AUTOCERT_X509_SIZE + 1);
-    memset(text, '\n', NGX_AUTOCERT_X509_SIZE + 1);
+    text = malloc(NGX_AUTOCERT_PEM_SIZE + 1);
+    memset(text, '\n', NGX_AUTOCERT_PEM_SIZE + 1);
     memcpy(text, pem.data, pem.len);
 
-    chain = test_x509_parse(text, NGX_AUTOCERT_X509_SIZE, &err);
+    chain = test_x509_parse(text, NGX_AUTOCERT_PEM_SIZE, &err);
     assert_non_null(chain);
     ngx_autocert_x509_chain_free(chain);
 
-    assert_null(test_x509_parse(text, NGX_AUTOCERT_X509_SIZE + 1, &err));
+    assert_null(test_x509_parse(text, NGX_AUTOCERT_PEM_SIZE + 1, &err));
     assert_string_equal(err, "certificate chain is too long");
 
     free(text);
@@ -1358,7 +1358,7 @@ test_x509_chain_check(void **state)
     test_x509_check(certs, 3, test_x509_key[1], "example.com", TEST_NOW,
                     "another key");
 
-    key = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+    key = ngx_autocert_key_create(NID_X9_62_prime256v1);
     test_x509_check(certs, 3, key, "example.com", TEST_NOW, "another key");
 
     /* signed by another key under the issuer's name */
@@ -1498,8 +1498,8 @@ test_x509_setup(void **state)
     test_x509_pool = ngx_create_pool(4096, &ngx_stub_log);
 
     test_x509_key[0] = EVP_RSA_gen(2048);
-    test_x509_key[1] = ngx_autocert_x509_key_create(NID_secp384r1);
-    test_x509_key[2] = ngx_autocert_x509_key_create(NID_X9_62_prime256v1);
+    test_x509_key[1] = ngx_autocert_key_create(NID_secp384r1);
+    test_x509_key[2] = ngx_autocert_key_create(NID_X9_62_prime256v1);
 
     for (i = 0; i < 3; i++) {
         memset(&spec, 0, sizeof(spec));
