@@ -59,8 +59,11 @@ store_SRCS = $(wildcard src/store/*.c)
 keys_SRCS  = $(wildcard src/keys/*.c)
 ngx_SRCS   = tests/unit/ngx_stub.c $(NGX_SRCS:%=ngx/%)
 
+SWITCHES   = $(addprefix $(BUILD)/unit/test_switch_,asan plain ucontext \
+               aarch64)
 UNIT_BINS  = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,\
-               $(wildcard tests/unit/test_*.c))
+               $(filter-out %/test_switch.c,$(wildcard tests/unit/test_*.c))) \
+             $(SWITCHES)
 FUZZ_BINS  = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
                $(wildcard tests/fuzz/fuzz_*.c))
 
@@ -108,6 +111,34 @@ $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
                       $(ARCHIVES:%=$(BUILD)/fuzz/%)
 	@clang -fsanitize=fuzzer,address,undefined -o $@ $(GROUP)
+
+# the switch between stacks needs no NGINX: each way that it is made
+
+SWITCH_SRCS = tests/unit/test_switch.c src/core/ngx_autocert_switch.c
+SWITCH_DEPS = $(SWITCH_SRCS) src/core/ngx_autocert_switch.h
+SWITCH_CC   = gcc -g -O2 $(WARN) -o $@ $(SWITCH_SRCS) -lm
+
+$(BUILD)/unit/test_switch_asan: $(SWITCH_DEPS)
+	@mkdir -p $(@D)
+	@$(SWITCH_CC) -lcmocka -O1 -fsanitize=address,undefined \
+	    -fno-sanitize-recover=all -DNGX_AUTOCERT_ASAN=1
+
+$(BUILD)/unit/test_switch_plain: $(SWITCH_DEPS)
+	@mkdir -p $(@D)
+	@$(SWITCH_CC) -lcmocka
+
+$(BUILD)/unit/test_switch_ucontext: $(SWITCH_DEPS)
+	@mkdir -p $(@D)
+	@$(SWITCH_CC) -lcmocka -DNGX_AUTOCERT_UCONTEXT=1
+
+# static, so that qemu looks for no libraries of that processor
+$(BUILD)/unit/test_switch_aarch64: $(SWITCH_DEPS) tests/unit/plain/cmocka.h
+	@mkdir -p $(@D)
+	@aarch64-linux-gnu-$(subst -o $@,-o $@.bin,$(SWITCH_CC)) -static \
+	    -I tests/unit/plain
+	@printf '#!/bin/sh\nexec qemu-aarch64 %s.bin\n' $@ > $@
+	@chmod +x $@
+
 
 build/%: $(BUILD)/% ;
 
