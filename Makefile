@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps deps-test unit fuzz e2e lint check bench demo help clean FORCE
+.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
 
@@ -35,6 +35,19 @@ $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 	    CC="$(CC) -Wextra -Wshadow -Wmissing-prototypes" objs/$(@F)
 	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@.new; mv $@.new $@; \
 	    echo '  module  '$(@F); }
+
+# under ASan, which knows of the fibers, in build/asan; NGINX itself is not
+# (E2E_ASAN=1 make e2e runs it with libasan before all other libraries)
+
+ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=address \
+             -DNGX_AUTOCERT_ASAN=1 -Wall -Wno-unused-parameter
+
+asan:			## both modules with AddressSanitizer, in build/asan/
+	@scripts/nginx-tree $(BUILD)/asan
+	@$(MAKE) -s -C $(BUILD)/asan/nginx -f objs/Makefile CC=gcc \
+	    CFLAGS="$(ASAN_FLAGS)" $(SHARED:$(BUILD)/%=objs/%)
+	@cp $(SHARED:$(BUILD)/%=$(BUILD)/asan/nginx/objs/%) $(BUILD)/asan/
+	@gcc $(WARN) -shared -fPIC -o $(BUILD)/asan/keep.so tests/hostile/keep.c
 
 # one after the other: they share that tree
 $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
@@ -148,14 +161,27 @@ build/%: $(BUILD)/% ;
 unit: $(UNIT_BINS)	## unit tests, under ASan and UBSan
 	@scripts/run-unit $^
 
+$(BUILD)/unit/ctgrind_signer: tests/unit/ctgrind_signer.c
+	@mkdir -p $(@D)
+	@gcc -g -O2 $(WARN) -o $@ $< -lhogweed -lnettle -lgmp
+
+ctgrind: $(BUILD)/unit/ctgrind_signer	## no branch of Nettle's on a secret
+	@valgrind -q --error-limit=no --num-callers=4 --log-file=$<.log \
+	    $< $<.maps
+	@$(PYTHON) -B tests/unit/ctgrind.py $<.log $<.maps
+
 fuzz: $(FUZZ_BINS)	## each fuzz target for FUZZ_SECONDS (15)
 	@scripts/run-fuzz $(FUZZ_SECONDS) $^
+
+$(BUILD)/hostile: tests/hostile/hostile.c
+	@mkdir -p $(@D)
+	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
 
 $(BUILD)/memscan: tests/e2e/memscan.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
 
-e2e: $(SHARED) $(BUILD)/memscan	## end to end (E2E=arguments for pytest)
+e2e: $(SHARED) $(BUILD)/memscan $(BUILD)/hostile	## end to end (E2E=arguments for pytest)
 	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
 
 lint: $(SHARED)		## style of the sources, honesty of the layers
