@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check bench demo help clean FORCE
+.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check check-deep bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
 
@@ -194,6 +194,15 @@ check:			## every test that CI runs; installs what it needs
 $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
+
+# all that takes minutes; HOSTILE_SECONDS=60 is a short one
+
+check-deep: all asan $(BUILD)/hostile $(BUILD)/unit/test_signer ctgrind
+check-deep:		## what takes too long for each change
+	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
+	    $(BUILD)/unit/test_signer
+	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
+	    $(PYTHON) -B -m pytest test_fiber.py test_gap.py test_hostile.py
 
 bench: $(SHARED) $(BUILD)/bench/handshakes	## ratios against stock NGINX
 	@scripts/bench
