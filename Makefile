@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps deps-test unit fuzz e2e lint check bench demo help clean FORCE
+.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check check-deep bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
 
@@ -35,6 +35,19 @@ $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 	    CC="$(CC) -Wextra -Wshadow -Wmissing-prototypes" objs/$(@F)
 	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@.new; mv $@.new $@; \
 	    echo '  module  '$(@F); }
+
+# under ASan, which knows of the fibers, in build/asan; NGINX itself is not
+# (E2E_ASAN=1 make e2e runs it with libasan before all other libraries)
+
+ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=address \
+             -DNGX_AUTOCERT_ASAN=1 -Wall -Wno-unused-parameter
+
+asan:			## both modules with AddressSanitizer, in build/asan/
+	@scripts/nginx-tree $(BUILD)/asan
+	@$(MAKE) -s -C $(BUILD)/asan/nginx -f objs/Makefile CC=gcc \
+	    CFLAGS="$(ASAN_FLAGS)" $(SHARED:$(BUILD)/%=objs/%)
+	@cp $(SHARED:$(BUILD)/%=$(BUILD)/asan/nginx/objs/%) $(BUILD)/asan/
+	@gcc $(WARN) -shared -fPIC -o $(BUILD)/asan/keep.so tests/hostile/keep.c
 
 # one after the other: they share that tree
 $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
@@ -59,8 +72,11 @@ store_SRCS = $(wildcard src/store/*.c)
 keys_SRCS  = $(wildcard src/keys/*.c)
 ngx_SRCS   = tests/unit/ngx_stub.c $(NGX_SRCS:%=ngx/%)
 
+SWITCHES   = $(addprefix $(BUILD)/unit/test_switch_,asan plain ucontext \
+               aarch64)
 UNIT_BINS  = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,\
-               $(wildcard tests/unit/test_*.c))
+               $(filter-out %/test_switch.c,$(wildcard tests/unit/test_*.c))) \
+             $(SWITCHES)
 FUZZ_BINS  = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
                $(wildcard tests/fuzz/fuzz_*.c))
 
@@ -109,6 +125,34 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
                       $(ARCHIVES:%=$(BUILD)/fuzz/%)
 	@clang -fsanitize=fuzzer,address,undefined -o $@ $(GROUP)
 
+# the switch between stacks needs no NGINX: each way that it is made
+
+SWITCH_SRCS = tests/unit/test_switch.c src/core/ngx_autocert_switch.c
+SWITCH_DEPS = $(SWITCH_SRCS) src/core/ngx_autocert_switch.h
+SWITCH_CC   = gcc -g -O2 $(WARN) -o $@ $(SWITCH_SRCS) -lm
+
+$(BUILD)/unit/test_switch_asan: $(SWITCH_DEPS)
+	@mkdir -p $(@D)
+	@$(SWITCH_CC) -lcmocka -O1 -fsanitize=address,undefined \
+	    -fno-sanitize-recover=all -DNGX_AUTOCERT_ASAN=1
+
+$(BUILD)/unit/test_switch_plain: $(SWITCH_DEPS)
+	@mkdir -p $(@D)
+	@$(SWITCH_CC) -lcmocka
+
+$(BUILD)/unit/test_switch_ucontext: $(SWITCH_DEPS)
+	@mkdir -p $(@D)
+	@$(SWITCH_CC) -lcmocka -DNGX_AUTOCERT_UCONTEXT=1
+
+# static, so that qemu looks for no libraries of that processor
+$(BUILD)/unit/test_switch_aarch64: $(SWITCH_DEPS) tests/unit/plain/cmocka.h
+	@mkdir -p $(@D)
+	@aarch64-linux-gnu-$(subst -o $@,-o $@.bin,$(SWITCH_CC)) -static \
+	    -I tests/unit/plain
+	@printf '#!/bin/sh\nexec qemu-aarch64 %s.bin\n' $@ > $@
+	@chmod +x $@
+
+
 build/%: $(BUILD)/% ;
 
 -include $(shell find $(BUILD)/unit $(BUILD)/fuzz -name '*.d' 2>/dev/null)
@@ -117,14 +161,27 @@ build/%: $(BUILD)/% ;
 unit: $(UNIT_BINS)	## unit tests, under ASan and UBSan
 	@scripts/run-unit $^
 
+$(BUILD)/unit/ctgrind_signer: tests/unit/ctgrind_signer.c
+	@mkdir -p $(@D)
+	@gcc -g -O2 $(WARN) -o $@ $< -lhogweed -lnettle -lgmp
+
+ctgrind: $(BUILD)/unit/ctgrind_signer	## no branch of Nettle's on a secret
+	@valgrind -q --error-limit=no --num-callers=4 --log-file=$<.log \
+	    $< $<.maps
+	@$(PYTHON) -B tests/unit/ctgrind.py $<.log $<.maps
+
 fuzz: $(FUZZ_BINS)	## each fuzz target for FUZZ_SECONDS (15)
 	@scripts/run-fuzz $(FUZZ_SECONDS) $^
+
+$(BUILD)/hostile: tests/hostile/hostile.c
+	@mkdir -p $(@D)
+	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
 
 $(BUILD)/memscan: tests/e2e/memscan.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
 
-e2e: $(SHARED) $(BUILD)/memscan	## end to end (E2E=arguments for pytest)
+e2e: $(SHARED) $(BUILD)/memscan $(BUILD)/hostile	## end to end (E2E=arguments for pytest)
 	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
 
 lint: $(SHARED)		## style of the sources, honesty of the layers
@@ -137,6 +194,15 @@ check:			## every test that CI runs; installs what it needs
 $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
+
+# all that takes minutes; HOSTILE_SECONDS=60 is a short one
+
+check-deep: all asan $(BUILD)/hostile $(BUILD)/unit/test_signer ctgrind
+check-deep:		## what takes too long for each change
+	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
+	    $(BUILD)/unit/test_signer
+	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
+	    $(PYTHON) -B -m pytest test_fiber.py test_gap.py test_hostile.py
 
 bench: $(SHARED) $(BUILD)/bench/handshakes	## ratios against stock NGINX
 	@scripts/bench

@@ -450,6 +450,11 @@ ngx_autocert_fiber_get(void)
     if (p == MAP_FAILED || mprotect(p, ngx_pagesize, PROT_NONE) == -1) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                       "autocert: no memory for the stack of a handshake");
+
+        if (p != MAP_FAILED) {
+            (void) munmap(p, size + ngx_pagesize);
+        }
+
         ngx_free(fiber);
         return NULL;
     }

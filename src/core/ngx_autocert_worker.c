@@ -156,6 +156,7 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 void
 ngx_autocert_worker_exit(void)
 {
+    ngx_uint_t              i;
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
 
     if (w == NULL) {
@@ -167,6 +168,11 @@ ngx_autocert_worker_exit(void)
     }
 
     ngx_autocert_worker_close(&w->remote);
+
+    for (i = 0; i < w->acf->names.nelts; i++) {
+        ngx_autocert_worker_free(w->served[i]);
+        w->served[i] = NULL;
+    }
 }
 
 

@@ -12,15 +12,42 @@ from .wait import wait_for
 
 TOP = os.path.dirname(os.path.abspath(__file__ + "/../../.."))
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
+ASAN = os.environ.get("E2E_ASAN")
 BINARY = os.environ.get("NGINX", shutil.which("nginx") or "/usr/sbin/nginx")
 
-MODULES = [f"{BUILD}/ngx_autocert_module.so",
-           f"{BUILD}/ngx_http_autocert_module.so"]
+MODULES = [f"{BUILD}{'/asan' if ASAN else ''}/{name}.so"
+           for name in ("ngx_autocert_module", "ngx_http_autocert_module")]
 
 HELPER = "nginx: autocert helper"
 WORKER = "nginx: worker process"
 
-BAD = re.compile(r"\[(alert|emerg|crit)\]")
+BAD = re.compile(r"\[(alert|emerg|crit)\]|AddressSanitizer|runtime error")
+
+
+def asan_environment(dir):
+    """
+    For modules with ASan in a binary without.  What it finds goes to stderr,
+    which is the error log: that is open in all processes, whoever they are.
+    """
+
+    library = subprocess.run(["gcc", "-print-file-name=libasan.so"],
+                             check=True, text=True,
+                             stdout=subprocess.PIPE).stdout.strip()
+
+    # a slot of NGINX's table of processes keeps its name
+    suppressions = f"{dir}/lsan"
+    with open(suppressions, "w") as f:
+        f.write("leak:ngx_autocert_spawn_fill\n")
+
+    # each module has some names that all of NGINX's modules have
+    return {"LD_PRELOAD": f"{os.path.realpath(library)} {BUILD}/asan/keep.so",
+            "LSAN_OPTIONS": f"suppressions={suppressions}:"
+                            "print_suppressions=0",
+            "ASAN_OPTIONS": "halt_on_error=1:detect_leaks=1:"
+                            "detect_odr_violation=0:"
+                            "detect_stack_use_after_return=1:"
+                            "strict_string_checks=1:"
+                            + os.environ.get("E2E_ASAN_OPTIONS", "")}
 
 
 class Nginx:
@@ -34,10 +61,12 @@ class Nginx:
     (and TLS 1.3, which is not on by default before NGINX 1.23.4);
     conf, if given, is the whole file instead.  {dir} in any of the three
     stands for the prefix, {modules} for the two load_module lines.
+    env: more of the environment.
     """
 
     def __init__(self, dir, http="", main="", conf=None, modules=True,
-                 workers=2, log_level="info", daemon=True, user="www-data"):
+                 workers=2, log_level="info", daemon=True, user="www-data",
+                 env=None):
         self.dir = str(dir)
         self.conf_path = f"{self.dir}/nginx.conf"
         self.log_path = f"{self.dir}/error.log"
@@ -52,6 +81,8 @@ class Nginx:
         self.allowed = []
         os.makedirs(self.dir, exist_ok=True)
         os.chmod(self.dir, 0o755)
+        self.env = {**os.environ, **(env or {}),
+                    **(asan_environment(self.dir) if ASAN else {})}
         self.write(http, main, conf)
 
     # the configuration
@@ -100,7 +131,7 @@ class Nginx:
         """nginx with more arguments; its output as text, stderr included."""
 
         return subprocess.run(self.command(*args), timeout=timeout, text=True,
-                              stdin=subprocess.DEVNULL,
+                              env=self.env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
 
@@ -116,7 +147,7 @@ class Nginx:
 
         if not self.daemon:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL,
+                self.command(), env=self.env, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True)
             self.session = self.process.pid

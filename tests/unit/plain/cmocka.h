@@ -38,6 +38,7 @@ run(const struct CMUnitTest *tests, size_t n)
         printf("[       OK ] %s\n", tests[i].name);
     }
 
+    printf("[==========] %zu test(s) run.\n", n);
     printf("[  PASSED  ] %zu test(s).\n", n);
 
     return 0;
