@@ -364,6 +364,10 @@ ngx_autocert_driver_key(ngx_autocert_driver_t *d)
     ngx_str_t            csr;
     ngx_autocert_fail_t  fail;
 
+    /* of an order that was resumed the flow does not know each token */
+
+    ngx_autocert_solver_unpublish(d->helper);
+
     if (ngx_autocert_driver_new_key(d, &fail) != NGX_OK) {
         ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
         return;
@@ -494,8 +498,6 @@ ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
 
     index = d->index;
     pool = d->pool;
-
-    /* of an order that was resumed the flow does not know each token */
 
     ngx_autocert_solver_unpublish(d->helper);
 

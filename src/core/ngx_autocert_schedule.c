@@ -365,7 +365,7 @@ ngx_autocert_schedule_done(ngx_uint_t index, ngx_autocert_chain_t *chain,
     if (ngx_autocert_store_state_put(&s->helper->store, pool, &name->name,
                                      &state, &wrong)
         != NGX_OK
-        && (chain || fail->kind != NGX_AUTOCERT_FAIL_INTERNAL))
+        && (chain || fail->kind != wrong.kind))
     {
         ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
                       "autocert: what is to be remembered of \"%V\" can't "

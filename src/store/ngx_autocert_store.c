@@ -11,7 +11,7 @@
 #include "ngx_autocert_store_file.h"
 
 
-#define NGX_AUTOCERT_STORE_TRIES  3
+#define NGX_AUTOCERT_STORE_TRIES  100
 
 #define NGX_AUTOCERT_STORE_CHAIN  "fullchain.pem"
 #define NGX_AUTOCERT_STORE_KEY    "privkey.pem"

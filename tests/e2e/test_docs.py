@@ -77,7 +77,7 @@ def inlines():
     for path in DOCS:
         prose = "\n".join(line for line in read(path).splitlines()
                           if not line.startswith(("|", "    ")))
-        for text in sorted(set(re.findall(r"`(autocert\w* [^`]*;)`", prose))):
+        for text in sorted(set(re.findall(r"`(autocert\w*\s[^`]*;)`", prose))):
             text = " ".join(text.split())
             yield pytest.param(text, id=f"{path}: {text}")
 
@@ -109,13 +109,17 @@ def top_level(text):
 
 
 def complete(text):
-    """(main, http): the block with what it leaves out, without load_module."""
+    """
+    The block with what it leaves out, as what is in http { }; the rest, the
+    modules among it, is in the frame.
+    """
 
     modules = re.findall(r"(?m)^load_module (.*);$", text)
     assert [os.path.basename(m) for m in modules] \
         in ([], [os.path.basename(m) for m in MODULES])
     text = re.sub(r"(?m)^load_module .*\n?", "", text)
 
+    text = re.sub(r"(?m)^events {\s*}\n?", "", text)
     names = top_level(text)
 
     if "http" in names:
@@ -211,56 +215,78 @@ def commands():
     return found
 
 
+HEAD = re.compile(r"(?s)```\nSyntax: +(.*?)\nDefault: +(.*?)\n"
+                  r"Context: +(.*?)\n```\n(.*)")
+
+
 def documented():
-    """{name: {Syntax, Default, Context}} of the reference, and its text."""
+    """{name: (syntax, default, context, text)} of the reference."""
 
     found = {}
-    for part in re.split(r"(?m)^## ", read(REFERENCE))[1:]:
+    for part in re.split(r"(?m)^#+ (?=autocert)", read(REFERENCE))[1:]:
         name, _, text = part.partition("\n")
-        rows = dict(re.findall(r"(?m)^\| (\w+): \| (.*) \|$", text))
-        rows = {key: value.replace("\\|", "|") for key, value in rows.items()}
-        found[name.strip()] = (rows, text.partition("\n# ")[0])
+        head = HEAD.fullmatch(re.split(r"(?m)^# ", text)[0].strip())
+        assert head, f"{name}: no syntax, default and context"
+        assert name not in found
+        found[name] = head.groups()
     return found
 
 
 def test_each_directive_is_documented():
-    assert sorted(documented()) == sorted(commands())
-    assert list(documented()) == sorted(documented())
+    assert list(documented()) == sorted(commands())
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_directive(loads, name):
     """In the form of nginx.org, true, with an example that has it."""
 
-    rows, text = documented()[name]
-    assert list(rows) == ["Syntax", "Default", "Context"]
+    syntax, default, context, text = documented()[name]
 
-    assert re.fullmatch(rf"`{name} [^`]+;`", rows["Syntax"])
-    assert re.findall(r"`([^`]+)`", rows["Context"]) == commands()[name]
+    for line in syntax.splitlines():
+        assert re.fullmatch(rf"\s*{name} [^;]+;", line)
 
-    if rows["Default"] != "—":
-        default = re.fullmatch(rf"`({name} [^`]+;)`", rows["Default"])[1]
-        value = default.split()[1].rstrip(";")
-        if value != "off":
-            loads(default)
+    assert context.split(", ") == commands()[name]
+
+    if default not in ("-", "autocert off;"):
+        assert default.startswith(f"{name} ")
+        loads(default)
 
     examples = re.findall(r"(?s)```nginx\n(.*?)```", text)
     assert re.search(rf"(?m)^\s*{name}\s", "\n".join(examples))
 
 
-def test_table_in_readme():
-    """The same directives, contexts and defaults."""
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_choices(loads, name):
+    """Words that are offered are taken, and another one is not."""
 
-    rows = re.findall(r"(?m)^\| `(autocert\w*) (.*);` \| (.*?) \| (.*) \|$",
-                      read("README.md"))
+    syntax = documented()[name][0]
+    choices = re.fullmatch(r"\w+ ([\w-]+(?: \| [\w-]+)*);", syntax)
+    if not choices:
+        return
+
+    given = [c for c in choices[1].split(" | ")
+             if c not in ("url", "file", "directory", "time")]
+    for choice in given:
+        loads(f"{name} {choice};")
+    if given:
+        with pytest.raises(AssertionError, match="invalid value"):
+            loads(f"{name} {given[0]}x;")
+
+
+@pytest.mark.parametrize("path", ["README.md", REFERENCE])
+def test_tables(path):
+    """The same directives, contexts and defaults as in the reference."""
+
+    rows = re.findall(r"(?m)^\| [`[](autocert\w*)\b.*? \| "
+                      r"((?:http|server)\b.*?) \| (.*) \|$", read(path))
     assert sorted(r[0] for r in rows) == sorted(commands())
 
-    for name, _, context, default in rows:
+    for name, context, default in rows:
         assert context.split(", ") == commands()[name]
-        said = re.fullmatch(rf"`{name} (.*);`",
-                            documented()[name][0]["Default"])
-        if said and name != "autocert_path":
-            assert re.match(rf"{re.escape(said[1])}\b", default)
+        said = documented()[name][1]
+        if said != "-" and name != "autocert_path":
+            value = said.split(None, 1)[1].rstrip(";")
+            assert re.match(rf"{re.escape(value)}\b", default)
 
 
 @pytest.mark.parametrize("path", DOCS)
@@ -378,8 +404,7 @@ def test_files_named(path):
 
 
 def test_make_targets():
-    targets = re.findall(r"(?m)^([a-z-]+):", read("Makefile"))
-    named = re.findall(r"\bmake ([a-z-]+)\b(?=[`)]|$)", read("README.md"),
-                       re.M)
-    assert "demo" in named and "check" in named
-    assert set(named) <= set(targets)
+    targets = re.findall(r"(?m)^([a-z0-9-]+):", read("Makefile"))
+    named = [name for path in DOCS for name in
+             re.findall(r"(?:[`(]|&& )make ([a-z0-9-]+)", read(path))]
+    assert {"demo", "check", "unit"} <= set(named) <= set(targets)

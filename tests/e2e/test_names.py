@@ -1,10 +1,16 @@
 """Which names get a certificate, from a public CA and from a private one."""
 
+import base64
+import json
 import os
 import re
 import socket
+import ssl
+import urllib.request
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from support import tls
 from support.certs import self_signed
@@ -304,7 +310,7 @@ def test_duplicates(nginx, pebble):
     other = """
         server {
             listen 8443 ssl;
-            server_name www.example.com Example.COM;
+            server_name Example.COM www.example.com;
             autocert on;
         }"""
     server = private(nginx, ca, SERVER % "example.com" + other)
@@ -315,7 +321,8 @@ def test_duplicates(nginx, pebble):
 
     assert tls.handshake("example.com").der \
         == tls.handshake("example.com", port=8443).der
-    assert tls.handshake(None, port=8443).names == ["www.example.com"]
+    assert tls.handshake(None, port=8443).names == ["example.com"]
+    assert len(server.grep("beginning the order")) == 2
     assert ca.issued() == 2
 
 
@@ -399,15 +406,51 @@ NO_CONTACT = ("no email address is given, the account will have no contact; "
               '"autocert on user@host;" at the http level sets one')
 
 
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def account_of(server, ca):
+    """The account as Pebble has it: POST-as-GET with the key in the store."""
+
+    accounts = os.listdir(f"{server.dir}/store/.accounts")
+    assert len(accounts) == 1
+    path = f"{server.dir}/store/.accounts/{accounts[0]}"
+
+    with open(f"{path}/account.json") as f:
+        url = json.load(f)["url"]
+    with open(f"{path}/account.key", "rb") as f:
+        key = serialization.load_pem_private_key(f.read(), None)
+
+    context = ssl.create_default_context(cafile=ca.trust)
+    with urllib.request.urlopen(ca.directory, timeout=10,
+                                context=context) as r:
+        new_nonce = json.load(r)["newNonce"]
+    with urllib.request.urlopen(new_nonce, timeout=10, context=context) as r:
+        nonce = r.headers["Replay-Nonce"]
+
+    head = base64url(json.dumps({"alg": "ES256", "kid": url, "nonce": nonce,
+                                 "url": url}).encode())
+    r, s = utils.decode_dss_signature(
+        key.sign(f"{head}.".encode(), ec.ECDSA(hashes.SHA256())))
+    body = {"protected": head, "payload": "", "signature":
+            base64url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))}
+
+    request = urllib.request.Request(
+        url, data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/jose+json"})
+    with urllib.request.urlopen(request, timeout=10, context=context) as r:
+        return json.load(r)
+
+
 def contacts(server, ca):
-    """Those of the account, which the store remembers."""
+    """Those of the account, as Pebble has them."""
 
     server.start()
     server.wait_log('certificate of "example.com" issued', 30)
-    accounts = os.listdir(f"{server.dir}/store/.accounts")
-    assert len(accounts) == 1
-    with open(f"{server.dir}/store/.accounts/{accounts[0]}/account.json") as f:
-        return sorted(re.findall(r"[\w.]+@[\w.]+", f.read()))
+    account = account_of(server, ca)
+    assert account["status"] == "valid"
+    return sorted(account.get("contact") or [])
 
 
 @pytest.mark.parametrize("http, own, found", [
@@ -428,7 +471,7 @@ def test_contacts(nginx, pebble, http, own, found):
                                          own))
     server = private(nginx, ca, servers, "resolver 127.0.0.1;" + http)
     assert warned(server) == []
-    assert contacts(server, ca) == found
+    assert contacts(server, ca) == [f"mailto:{c}" for c in found]
 
 
 @pytest.mark.parametrize("http", ["", "autocert on;"])

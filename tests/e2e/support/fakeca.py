@@ -17,10 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from .certs import sign, make_key
-from cryptography.hazmat.primitives.serialization import Encoding
+from .certs import make_key, sign
 
 NEVER_SIGNED = {"directory", "nonce"}
 
@@ -38,6 +38,10 @@ def thumbprint(jwk):
     text = json.dumps({k: jwk[k] for k in ("crv", "kty", "x", "y")},
                       separators=(",", ":"))
     return b64(hashlib.sha256(text.encode()).digest())
+
+
+class BadNonce(Exception):
+    pass
 
 
 class Reply:
@@ -211,16 +215,23 @@ class FakeCA:
                 request = Request(step, handler, body)
                 self.requests.append(request)
                 self.check(request)
+            except BadNonce:
+                step = "badNonce"
             except Exception as e:
                 self.wrong.append(f"{handler.command} {handler.path}: {e!r}")
                 step = number = None
 
-        if step in self.hooks:
-            self.hooks[step](request)
+        try:
+            if step in self.hooks:
+                self.hooks[step](request)
+        except Exception as e:
+            self.wrong.append(f"before {step}: {e!r}")
 
         with self.lock:
             if step is None:
                 reply = problem(400, "malformed", self.wrong[-1])
+            elif step == "badNonce":
+                reply = problem(400, "badNonce", "not one of ours")
             elif step in self.answers:
                 reply, times = self.answers[step]
                 if times is not None:
@@ -249,10 +260,11 @@ class FakeCA:
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
-        with self.lock:
+        if handler.command != "GET":
             nonce = secrets.token_urlsafe(12)
-            self.nonces.add(nonce)
-        handler.send_header("Replay-Nonce", nonce)
+            with self.lock:
+                self.nonces.add(nonce)
+            handler.send_header("Replay-Nonce", nonce)
         handler.send_header("Content-Length", str(len(reply.body)))
         if self.close:
             handler.send_header("Connection", "close")
@@ -292,9 +304,6 @@ class FakeCA:
         r.payload = json.loads(payload) if payload else None
 
         assert head["alg"] == "ES256" and head["url"] == self.base + r.path
-        assert head["nonce"] in self.nonces, "nonce"
-        self.nonces.remove(head["nonce"])
-
         if r.step == "account":
             assert sorted(head) == ["alg", "jwk", "nonce", "url"]
             jwk = head["jwk"]
@@ -318,6 +327,10 @@ class FakeCA:
                     int.from_bytes(signature[32:], "big")),
                 f"{jws['protected']}.{jws['payload']}".encode(),
                 ec.ECDSA(hashes.SHA256()))
+
+        if head["nonce"] not in self.nonces:
+            raise BadNonce
+        self.nonces.remove(head["nonce"])
 
     def do_directory(self, r, n):
         return Reply(200, {
