@@ -52,11 +52,13 @@ HTTP = """
 
 # what the troublemakers bring about by themselves, and the kills
 NOISE = (r"SSL_do_handshake\(\) failed", r"exited on signal 9",
-         r"peer closed connection in SSL handshake")
+         r"peer closed connection in SSL handshake",
+         r"SSL_read\(\) failed")
 
 
 class Hostile:
     def __init__(self, seconds, seed):
+        self.seconds = seconds
         self.process = subprocess.Popen(
             [f"{BUILD}/hostile", "443", str(CONNECTIONS), str(seconds),
              str(seed), *NAMES], stdout=subprocess.PIPE,
@@ -65,8 +67,8 @@ class Hostile:
     def running(self):
         return self.process.poll() is None
 
-    def finish(self, timeout=60):
-        said = self.process.communicate(timeout=timeout)[0]
+    def finish(self):
+        said = self.process.communicate(timeout=self.seconds + 60)[0]
         assert self.process.returncode == 0, said
         numbers = dict((what, int(n)) for n, what in
                        re.findall(r"(\d+) ([a-z ]+)", said))
