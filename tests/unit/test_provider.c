@@ -25,6 +25,7 @@
 typedef struct {
     int                     nid;
     EVP_PKEY               *key;        /* the real one */
+    ngx_autocert_signer_t  *signer;
     EVP_PKEY               *remote;
     ngx_autocert_chain_t   *chain;
     X509                   *leaf;
@@ -32,9 +33,9 @@ typedef struct {
 
 
 static test_provider_pair_t  test_provider_pairs[TEST_PROVIDER_KEYS] = {
-    { NID_X9_62_prime256v1, NULL, NULL, NULL, NULL },
-    { NID_secp384r1, NULL, NULL, NULL, NULL },
-    { NID_X9_62_prime256v1, NULL, NULL, NULL, NULL }
+    { NID_X9_62_prime256v1, NULL, NULL, NULL, NULL, NULL },
+    { NID_secp384r1, NULL, NULL, NULL, NULL, NULL },
+    { NID_X9_62_prime256v1, NULL, NULL, NULL, NULL, NULL }
 };
 
 
@@ -72,7 +73,7 @@ test_provider_sign(uint32_t index, u_char id[NGX_AUTOCERT_X509_ID],
         return test_provider_rc;
     }
 
-    rc = ngx_autocert_signer_sign(pair->key, digest, signature, len);
+    rc = ngx_autocert_signer_sign(pair->signer, digest, signature, len);
 
     if (test_provider_spoil) {
         signature[*len - 1] ^= 1;
@@ -99,6 +100,11 @@ test_provider_setup(void **state)
 
         pair->key = ngx_autocert_x509_key_create(pair->nid);
         if (pair->key == NULL) {
+            return 1;
+        }
+
+        pair->signer = ngx_autocert_signer_create(pair->key);
+        if (pair->signer == NULL) {
             return 1;
         }
 
@@ -132,6 +138,7 @@ test_provider_teardown(void **state)
     for (i = 0; i < TEST_PROVIDER_KEYS; i++) {
         pair = &test_provider_pairs[i];
 
+        ngx_autocert_signer_free(pair->signer);
         EVP_PKEY_free(pair->key);
         EVP_PKEY_free(pair->remote);
         ngx_autocert_x509_chain_free(pair->chain);
