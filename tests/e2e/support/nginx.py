@@ -24,7 +24,7 @@ WORKER = "nginx: worker process"
 BAD = re.compile(r"\[(alert|emerg|crit)\]|AddressSanitizer|runtime error")
 
 
-def asan_environment(dir):
+def asan_environment(dir, leaks):
     """
     For modules with ASan in a binary without.  What it finds goes to stderr,
     which is the error log: that is open in all processes, whoever they are.
@@ -43,7 +43,7 @@ def asan_environment(dir):
     return {"LD_PRELOAD": f"{os.path.realpath(library)} {BUILD}/asan/keep.so",
             "LSAN_OPTIONS": f"suppressions={suppressions}:"
                             "print_suppressions=0",
-            "ASAN_OPTIONS": "halt_on_error=1:detect_leaks=1:"
+            "ASAN_OPTIONS": f"halt_on_error=1:detect_leaks={leaks:d}:"
                             "detect_odr_violation=0:"
                             "detect_stack_use_after_return=1:"
                             "strict_string_checks=1:"
@@ -61,12 +61,13 @@ class Nginx:
     (and TLS 1.3, which is not on by default before NGINX 1.23.4);
     conf, if given, is the whole file instead.  {dir} in any of the three
     stands for the prefix, {modules} for the two load_module lines.
-    env: more of the environment.
+    env: more of the environment.  leaks: LSan looks, if ASan does, as each
+    process leaves; what handshakes held that it left in the middle of counts.
     """
 
     def __init__(self, dir, http="", main="", conf=None, modules=True,
                  workers=2, log_level="info", daemon=True, user="www-data",
-                 env=None):
+                 env=None, leaks=False):
         self.dir = str(dir)
         self.conf_path = f"{self.dir}/nginx.conf"
         self.log_path = f"{self.dir}/error.log"
@@ -82,7 +83,7 @@ class Nginx:
         os.makedirs(self.dir, exist_ok=True)
         os.chmod(self.dir, 0o755)
         self.env = {**os.environ, **(env or {}),
-                    **(asan_environment(self.dir) if ASAN else {})}
+                    **(asan_environment(self.dir, leaks) if ASAN else {})}
         self.write(http, main, conf)
 
     # the configuration
