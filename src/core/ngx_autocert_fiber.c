@@ -40,7 +40,6 @@ struct ngx_autocert_shaking_s {
     ngx_autocert_fiber_t          *fiber;       /* laid aside */
     unsigned                       readable:1;  /* noted meanwhile */
     unsigned                       writable:1;
-    unsigned                       timedout:1;
     unsigned                       finished:1;  /* over() is due */
 };
 

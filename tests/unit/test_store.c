@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <cmocka.h>
@@ -138,6 +139,25 @@ write(int fd, const void *buf, size_t len)
     }
 
     return syscall(SYS_write, fd, buf, len);
+}
+
+
+/* A test that fails leaves nobody behind. */
+
+static pid_t
+test_fork(void)
+{
+    pid_t  pid;
+
+    pid = fork();
+
+    if (pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+
+    assert_true(pid != -1);
+
+    return pid;
 }
 
 
@@ -619,7 +639,7 @@ test_store_lock(void **state)
     assert_int_equal(pipe(go), 0);
     assert_int_equal(pipe(said), 0);
 
-    pid = fork();
+    pid = test_fork();
 
     if (pid == 0) {
         (void) close(go[1]);
@@ -661,7 +681,7 @@ test_store_lock(void **state)
 
     /* given up, though a child has inherited it */
 
-    pid = fork();
+    pid = test_fork();
 
     if (pid == 0) {
         (void) pause();
@@ -1288,7 +1308,7 @@ test_store_commit_crash(void **state)
                 test_put_pair(&test_old, &test_old, NULL);
             }
 
-            pid = fork();
+            pid = test_fork();
 
             if (pid == 0) {
                 test_mode = TEST_CRASH;
@@ -1501,7 +1521,7 @@ test_store_load_beside_commit(void **state)
 
     test_put_pair(&test_old, &test_old, NULL);
 
-    pid = fork();
+    pid = test_fork();
 
     if (pid == 0) {
         for (i = 0; i < 300; i++) {
