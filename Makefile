@@ -202,7 +202,8 @@ check-deep:		## what takes too long for each change
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
 	    $(BUILD)/unit/test_signer
 	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
-	    $(PYTHON) -B -m pytest test_fiber.py test_gap.py test_hostile.py
+	    $(PYTHON) -B -m pytest -m 'deep or not deep' \
+	    test_fiber.py test_gap.py test_hostile.py
 
 bench: $(SHARED) $(BUILD)/bench/handshakes	## ratios against stock NGINX
 	@scripts/bench

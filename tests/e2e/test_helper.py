@@ -502,6 +502,7 @@ def helper_of(master):
 
 def test_binary_upgrade(server):
     server.start()
+    check_settled(server)
     before = kinds(server.master)
     old, new = upgrade(server)
     check_serves(server)

@@ -19,6 +19,8 @@ from support.certs import self_signed
 from support.nginx import ASAN, BUILD
 from support.wait import wait_for
 
+pytestmark = pytest.mark.deep
+
 SECONDS = int(os.environ.get("HOSTILE_SECONDS", "10"))
 CONNECTIONS = 500
 NAMES = {"p256.example.com": "secp256r1", "p384.example.com": "secp384r1"}

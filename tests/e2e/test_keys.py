@@ -3,6 +3,7 @@
 import glob
 import re
 import resource
+import shutil
 import signal
 import subprocess
 
@@ -11,6 +12,7 @@ import pytest
 from support import proc, tls
 from support.certs import make_key, self_signed
 from support.memory import Scan
+from support.nginx import MODULES
 from support.wait import wait_for
 
 CURVES = ["secp256r1", "secp384r1"]
@@ -308,6 +310,14 @@ def test_unprivileged(nginx):
     user = ["setpriv", "--reuid", "www-data", "--regid", "www-data",
             "--clear-groups"]
     server = plain(nginx, user)
+
+    # the tree may stand where only root can look
+    with open(server.conf_path) as f:
+        conf = f.read()
+    for module in MODULES:
+        conf = conf.replace(module, shutil.copy(module, server.dir))
+    server.write(conf=conf)
+
     subprocess.run(["chown", "-R", "www-data:www-data", server.dir],
                    check=True)
     server.start()
