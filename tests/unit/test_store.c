@@ -54,6 +54,9 @@ static ngx_uint_t             test_mode;
 static ngx_int_t              test_step;
 static ngx_uint_t             test_steps;
 static ngx_uint_t             test_unlinks_failed;
+static ngx_uint_t             test_unsynced;
+static ngx_uint_t             test_unsynced_renames;
+static ngx_uint_t             test_cut_reads;
 
 
 /* System calls that change something, each of which may be the last. */
@@ -86,6 +89,10 @@ renameat(int from, const char *name, int to, const char *new_name)
 {
     if (test_call() == -1) {
         return -1;
+    }
+
+    if (strncmp(name, ".tmp.", 5) == 0) {
+        test_unsynced_renames += test_unsynced;
     }
 
     return syscall(SYS_renameat2, from, name, to, new_name, 0);
@@ -121,7 +128,26 @@ fchmod(int fd, mode_t mode)
 int
 fsync(int fd)
 {
-    return test_call() == -1 ? -1 : syscall(SYS_fsync, fd);
+    struct stat  st;
+
+    if (test_call() == -1) {
+        return -1;
+    }
+
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        test_unsynced = 0;
+    }
+
+    return syscall(SYS_fsync, fd);
+}
+
+
+/* A file that ends before its size says so. */
+
+ssize_t
+read(int fd, void *buf, size_t len)
+{
+    return test_cut_reads ? 0 : syscall(SYS_read, fd, buf, len);
 }
 
 
@@ -137,6 +163,8 @@ write(int fd, const void *buf, size_t len)
     if (test_mode && len > 1) {
         len /= 2;
     }
+
+    test_unsynced = 1;
 
     return syscall(SYS_write, fd, buf, len);
 }
@@ -404,6 +432,7 @@ test_teardown(void **state)
     (void) state;
 
     test_mode = 0;
+    test_cut_reads = 0;
     ngx_stub_fail_at = 0;
     assert_int_equal(seteuid(getuid()), 0);
 
@@ -908,6 +937,11 @@ test_store_load_damaged(void **state)
         test_load_refused("privkey.pem\" is not a key of use here: ");
     }
 
+    test_put_pair(&test_old, &test_old, NULL);
+    test_cut_reads = 1;
+    test_load_refused("was changed while it was read");
+    test_cut_reads = 0;
+
     rsa = EVP_RSA_gen(2048);
     bio = BIO_new(BIO_s_mem());
     assert_int_equal(PEM_write_bio_PrivateKey(bio, rsa, NULL, NULL, 0, NULL,
@@ -1186,8 +1220,16 @@ test_store_commit(void **state)
     test_has(test_fail.why, "would not be a certificate chain");
     assert_ptr_equal(test_loaded(), &test_old);
 
+    /* nothing gets its name before it is on the disk */
+
+    test_mode = TEST_COUNT;
+    test_unsynced_renames = 0;
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
+
     (void) umask(077);
     assert_int_equal(test_commit(&test_new), NGX_OK);
+    test_mode = 0;
+    assert_int_equal(test_unsynced_renames, 0);
     assert_ptr_equal(test_loaded(), &test_new);
     assert_false(test_exists(test_in("privkey.next.pem")));
     assert_int_equal(test_mode_of(test_in("privkey.pem")), 0600);
@@ -1896,8 +1938,9 @@ test_store_state_damaged(void **state)
         "{\"kind\":6}", "{\"kind\":-1}", "{\"issued\":1}", "{\"issued\":{}}",
         "{\"issued\":[\"1\"]}", "{\"issued\":[-1]}", "{\"issued\":[1,null]}",
         "{\"issued\":[1.0]}", "{\"issued\":[253402300800]}",
-        "{\"issued\":[99999999999999999999]}", "{\"issued\":[0,1,2,3,4,5,6,7,"
-        "8,-1]}", "{\"ca\":\"https://x\",\"kind\":3,\"issued\":[7],\"why\":0}"
+        "{\"issued\":[99999999999999999999]}",
+        "{\"issued\":[0,1,2,3,4,5,6,7,8,-1]}",
+        "{\"ca\":\"https://x\",\"kind\":3,\"issued\":[7],\"why\":0}"
     };
 
     (void) state;
@@ -2089,15 +2132,19 @@ test_store_account(void **state)
 static void
 test_store_account_damaged(void **state)
 {
-    char         *dir, *other;
-    EVP_PKEY     *key;
-    ngx_str_t     url;
-    ngx_uint_t    i;
-    ngx_array_t   contacts;
+    char                          *dir, *other, *err;
+    EVP_PKEY                      *key;
+    ngx_str_t                      url;
+    ngx_uint_t                     i;
+    ngx_array_t                    contacts;
+    ngx_autocert_store_account_t   account;
+
+    static ngx_str_t  none = ngx_string("{\"url\":\"https://x\"}");
 
     static char  *cases[] = {
         "", "{}", "[]", "{\"ca\":\"https://ca.example/di\"}",
-        "{\"ca\":\"https://ca.example/dir2\"}", "{\"ca\":1}", "{\"ca\":\"\"}",
+        "{\"ca\":\"https://ca.example/dix\"}", "{\"ca\":1}", "{\"ca\":\"\"}",
+        "{\"ca\":\"https://ca.example/dir2\"}",
         "{\"ca\":\"https://ca.example/dir\"", "{\"ca\":\"https://ca.example/"
         "dir\"}}", "{\"ca\":\"https://ca.example/dir\",\"url\":1}",
         "{\"ca\":\"https://ca.example/dir\",\"url\":\"a\\u0000b\"}",
@@ -2127,6 +2174,11 @@ test_store_account_damaged(void **state)
         assert_int_equal(contacts.nelts, 0);
         test_has(test_fail.why, "account.json\" is damaged");
     }
+
+    assert_int_equal(ngx_autocert_store_account_parse(test_pool, &none,
+                                                      &account, &err),
+                     NGX_ERROR);
+    assert_int_equal(account.url.len, 0);
 
     /* it is written anew */
 
