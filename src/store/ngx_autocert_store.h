@@ -27,7 +27,6 @@
 
 
 #define NGX_AUTOCERT_STATE_BUDGET  8
-#define NGX_AUTOCERT_STATE_TOKENS  4
 
 
 typedef struct {
