@@ -140,11 +140,20 @@ ngx_autocert_set_path(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
         return NGX_CONF_ERROR;
     }
 
-    while (value->len > 1 && value->data[value->len - 1] == '/') {
-        value->data[--value->len] = '\0';
+    acf->path.len = value->len;
+
+    while (acf->path.len > 1 && value->data[acf->path.len - 1] == '/') {
+        acf->path.len--;
     }
 
-    acf->path = *value;
+    /* a copy: the default is a constant, and the end is to be a NUL */
+
+    acf->path.data = ngx_pnalloc(cf->pool, acf->path.len + 1);
+    if (acf->path.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    (void) ngx_cpystrn(acf->path.data, value->data, acf->path.len + 1);
 
     return (ngx_conf_full_name(cf->cycle, &acf->path, 0) == NGX_OK)
            ? NGX_CONF_OK : NGX_CONF_ERROR;

@@ -276,7 +276,9 @@ def test_reloads_in_a_burst(server):
     """HUP as fast as the master takes it."""
 
     server.start()
+    old = server.helper()
     server.reload()
+    server.wait_log(f"autocert helper {old} exited")
     check_settled(server)
     before = kinds(server.master)
 
