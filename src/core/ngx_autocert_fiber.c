@@ -70,6 +70,7 @@ static ngx_autocert_shakes_pt      ngx_autocert_fiber_shakes;
 static ngx_autocert_shaking_t     *ngx_autocert_shaking;
 static ngx_autocert_fiber_t       *ngx_autocert_fiber_free;
 static ngx_autocert_fiber_t       *ngx_autocert_fiber_running;
+static ngx_uint_t                  ngx_autocert_fiber_entries;
 static ngx_autocert_context_t      ngx_autocert_fiber_loop;
 
 
@@ -112,6 +113,13 @@ ngx_autocert_fiber_t *
 ngx_autocert_fiber_current(void)
 {
     return ngx_autocert_fiber_running;
+}
+
+
+ngx_uint_t
+ngx_autocert_fiber_entered(void)
+{
+    return ngx_autocert_fiber_entries;
 }
 
 
@@ -317,6 +325,8 @@ static void
 ngx_autocert_fiber_enter(ngx_autocert_fiber_t *fiber)
 {
     ngx_autocert_shaking_t  *s = fiber->shaking;
+
+    ngx_autocert_fiber_entries++;
 
     ngx_autocert_fiber_running = fiber;
     ngx_autocert_switch(&ngx_autocert_fiber_loop, &fiber->context);

@@ -31,6 +31,9 @@ ngx_int_t ngx_autocert_fiber_init(ngx_cycle_t *cycle,
 /* The fiber that runs, or NULL: then only waiting is left. */
 ngx_autocert_fiber_t *ngx_autocert_fiber_current(void);
 
+/* How often fibers were begun or gone on with: is there anything to do? */
+ngx_uint_t ngx_autocert_fiber_entered(void);
+
 /*
  * Lays the running fiber aside until ngx_autocert_fiber_wake().  The client
  * may give up before: then cancel(data) is called, which must lead to wake.

@@ -13,11 +13,12 @@
 #define NGX_AUTOCERT_WORKER_DEADLINE  2000  /* ms that a fiber is laid aside */
 
 /*
- * Waking the helper is what costs, so questions are held while the turns of
- * the loop, none of which waits, bring more of them.
+ * Waking the helper is what costs, and handshakes that take the same step
+ * together find the caches warm: so questions are held while the turns of the
+ * loop, none of which waits, have handshakes to go on with.
  */
 #define NGX_AUTOCERT_WORKER_HELD      8     /* questions */
-#define NGX_AUTOCERT_WORKER_TURNS     3
+#define NGX_AUTOCERT_WORKER_TURNS     8
 
 
 /* What the helper gave for a name. */
@@ -60,7 +61,7 @@ typedef struct {
     ngx_event_t              knock;
     ngx_msec_t               knocked;       /* when, the last time */
     ngx_event_t              flush;
-    ngx_uint_t               held;          /* questions, a turn ago */
+    ngx_uint_t               entered;       /* fibers, a turn ago */
     ngx_uint_t               turns;
     unsigned                 orphaned:1;    /* no helper will come */
     ngx_autocert_remote_t    remote;
@@ -315,20 +316,19 @@ ngx_autocert_worker_knock_handler(ngx_event_t *ev)
 static void
 ngx_autocert_worker_held_handler(ngx_event_t *ev)
 {
-    ngx_uint_t              n;
+    ngx_uint_t              entered;
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
 
-    n = w->remote.nunsent;
+    entered = ngx_autocert_fiber_entered();
 
-    if (n > w->held && n < NGX_AUTOCERT_WORKER_HELD
+    if (entered != w->entered && w->remote.nunsent < NGX_AUTOCERT_WORKER_HELD
         && w->turns++ < NGX_AUTOCERT_WORKER_TURNS)
     {
-        w->held = n;
+        w->entered = entered;
         ngx_post_event(ev, &ngx_posted_next_events);
         return;
     }
 
-    w->held = 0;
     w->turns = 0;
 
     ngx_autocert_worker_flush(w);
@@ -373,7 +373,11 @@ ngx_autocert_worker_ask(ngx_autocert_asking_t *asking)
     }
 
     ngx_autocert_remote_start(&w->remote, &asking->call);
-    ngx_post_event(&w->flush, &ngx_posted_next_events);
+
+    if (!w->flush.posted) {
+        w->entered = ngx_autocert_fiber_entered();
+        ngx_post_event(&w->flush, &ngx_posted_next_events);
+    }
 
     ngx_memzero(&asking->deadline, sizeof(ngx_event_t));
     ngx_autocert_timer(&asking->deadline, w->log,

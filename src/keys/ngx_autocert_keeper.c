@@ -15,8 +15,8 @@
 
 #define NGX_AUTOCERT_KEEPER_BOOTSTRAP_DAYS  365
 
-#define NGX_AUTOCERT_KEEPER_BATCH           8
-#define NGX_AUTOCERT_KEEPER_QUESTION        256     /* more than any has */
+/* How long an answer waits for the others of its frame, in microseconds. */
+#define NGX_AUTOCERT_KEEPER_PATIENCE        200
 
 
 /* Never changed once it is in a slot; freed with its last reference. */
@@ -39,19 +39,21 @@ typedef struct {
 
 
 typedef struct {
-    ngx_autocert_keeper_t  *keeper;
-    int                     fd;
-    pthread_t               thread;
-    ngx_autocert_hello_t    peer;
-    char                   *abuse;
-    u_char                  questions[NGX_AUTOCERT_KEEPER_BATCH]
-                                     [NGX_AUTOCERT_KEEPER_QUESTION];
+    ngx_autocert_keeper_t    *keeper;
+    int                       fd;
+    pthread_t                 thread;
+    ngx_autocert_hello_t      peer;
+    char                     *abuse;
 
-    /* answers that go out together, one behind the other in frames */
-    ngx_uint_t              n;
-    struct iovec            answers[NGX_AUTOCERT_KEEPER_BATCH];
-    u_char                 *last;
-    u_char                  frames[NGX_AUTOCERT_PROTOCOL_SIZE];
+    /* of one frame; views into it */
+    ngx_uint_t                n;
+    ngx_autocert_question_t   questions[NGX_AUTOCERT_PROTOCOL_BATCH];
+    u_char                    asked[NGX_AUTOCERT_PROTOCOL_BATCH
+                                    * NGX_AUTOCERT_PROTOCOL_QUESTION];
+
+    /* the answers that go out next */
+    u_char                   *last;
+    u_char                    answers[NGX_AUTOCERT_PROTOCOL_SIZE];
 } ngx_autocert_keeper_channel_t;
 
 
@@ -86,12 +88,17 @@ struct ngx_autocert_keeper_s {
 
 static void *ngx_autocert_keeper_thread(void *data);
 static void ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch);
-static ngx_int_t ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
-    u_char *frame, size_t len);
 static ngx_int_t ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch);
-static void ngx_autocert_keeper_add(ngx_autocert_keeper_channel_t *ch,
+static ngx_int_t ngx_autocert_keeper_receive(
+    ngx_autocert_keeper_channel_t *ch);
+static ngx_int_t ngx_autocert_keeper_parse(ngx_autocert_keeper_channel_t *ch,
     size_t len);
+static ngx_int_t ngx_autocert_keeper_answers(
+    ngx_autocert_keeper_channel_t *ch);
+static ngx_int_t ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
+    ngx_autocert_question_t *question);
 static ngx_int_t ngx_autocert_keeper_flush(ngx_autocert_keeper_channel_t *ch);
+static int64_t ngx_autocert_keeper_now(void);
 static size_t ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size);
@@ -375,62 +382,14 @@ ngx_autocert_keeper_thread(void *data)
 static void
 ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch)
 {
-    int             i, n;
-    struct iovec    iovs[NGX_AUTOCERT_KEEPER_BATCH];
-    struct mmsghdr  msgs[NGX_AUTOCERT_KEEPER_BATCH];
-
     if (ngx_autocert_keeper_ready(ch) != NGX_OK) {
         return;
     }
 
-    for ( ;; ) {
-
-        /* no room for control data: descriptors that come are closed */
-
-        ngx_memzero(msgs, sizeof(msgs));
-
-        for (i = 0; i < NGX_AUTOCERT_KEEPER_BATCH; i++) {
-            iovs[i].iov_base = ch->questions[i];
-            iovs[i].iov_len = NGX_AUTOCERT_KEEPER_QUESTION;
-            msgs[i].msg_hdr.msg_iov = &iovs[i];
-            msgs[i].msg_hdr.msg_iovlen = 1;
-        }
-
-        n = recvmmsg(ch->fd, msgs, NGX_AUTOCERT_KEEPER_BATCH,
-                     MSG_WAITFORONE|MSG_CMSG_CLOEXEC, NULL);
-
-        if (n == -1 && errno == EINTR) {
-            continue;
-        }
-
-        if (n <= 0) {
-            return;
-        }
-
-        for (i = 0; i < n; i++) {
-
-            /* an empty message is the end of the channel as well */
-
-            if (msgs[i].msg_len == 0) {
-                return;
-            }
-
-            if (msgs[i].msg_hdr.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) {
-                ch->abuse = "a message too long or with descriptors";
-                return;
-            }
-
-            if (ngx_autocert_keeper_answer(ch, ch->questions[i],
-                                           msgs[i].msg_len)
-                != NGX_OK)
-            {
-                return;
-            }
-        }
-
-        if (ngx_autocert_keeper_flush(ch) != NGX_OK) {
-            return;
-        }
+    while (ngx_autocert_keeper_receive(ch) == NGX_OK
+           && ngx_autocert_keeper_answers(ch) == NGX_OK)
+    {
+        /* void */
     }
 }
 
@@ -443,53 +402,147 @@ ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch)
     ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
     answer.type = NGX_AUTOCERT_PROTOCOL_READY;
 
-    ch->last = ch->frames;
-
-    ngx_autocert_keeper_add(ch, ngx_autocert_protocol_answer_put(&answer,
-                                  ch->frames, NGX_AUTOCERT_PROTOCOL_SIZE));
+    ch->last = ch->answers
+               + ngx_autocert_protocol_answer_put(&answer, ch->answers,
+                                                  NGX_AUTOCERT_PROTOCOL_SIZE);
 
     return ngx_autocert_keeper_flush(ch);
 }
 
 
+/* Waits for a frame of questions. */
+
 static ngx_int_t
-ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, u_char *frame,
-    size_t len)
+ngx_autocert_keeper_receive(ngx_autocert_keeper_channel_t *ch)
 {
-    size_t                          room;
+    ssize_t        n;
+    struct iovec   iov;
+    struct msghdr  msg;
+
+    iov.iov_base = ch->asked;
+    iov.iov_len = sizeof(ch->asked);
+
+    /* no room for control data: descriptors that come are closed */
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+
+    do {
+        n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC);
+    } while (n == -1 && errno == EINTR);
+
+    /* an empty frame is the end of the channel as well */
+
+    if (n <= 0) {
+        return NGX_ERROR;
+    }
+
+    if (msg.msg_flags & (MSG_TRUNC|MSG_CTRUNC)) {
+        ch->abuse = "a message too long or with descriptors";
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_keeper_parse(ch, n);
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_parse(ngx_autocert_keeper_channel_t *ch, size_t len)
+{
+    size_t                    n;
+    u_char                   *p, *end;
+    ngx_autocert_question_t  *question;
+
+    ch->n = 0;
+    end = ch->asked + len;
+
+    for (p = ch->asked; p < end; p += n) {
+
+        if (ch->n == NGX_AUTOCERT_PROTOCOL_BATCH) {
+            ch->abuse = "too many questions at once";
+            return NGX_ERROR;
+        }
+
+        question = &ch->questions[ch->n++];
+
+        n = ngx_autocert_protocol_question_get(question, p, end - p);
+
+        if (n == 0) {
+            ch->abuse = "a malformed message";
+            return NGX_ERROR;
+        }
+
+        if (question->index >= ch->keeper->n) {
+            ch->abuse = "a name that does not exist";
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Those that are quickly found leave together. */
+
+static ngx_int_t
+ngx_autocert_keeper_answers(ngx_autocert_keeper_channel_t *ch)
+{
+    int64_t     began, now;
+    ngx_uint_t  i;
+
+    began = ngx_autocert_keeper_now();
+
+    for (i = 0; i < ch->n; i++) {
+
+        if (ngx_autocert_keeper_answer(ch, &ch->questions[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        now = ngx_autocert_keeper_now();
+
+        if (now - began < NGX_AUTOCERT_KEEPER_PATIENCE && i + 1 < ch->n) {
+            continue;
+        }
+
+        if (ngx_autocert_keeper_flush(ch) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        began = now;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
+    ngx_autocert_question_t *question)
+{
+    size_t                          len, room;
     ngx_autocert_answer_t           answer;
-    ngx_autocert_question_t         question;
     ngx_autocert_keeper_handler_t  *h;
-
-    if (ngx_autocert_protocol_question_get(&question, frame, len) != NGX_OK) {
-        ch->abuse = "a malformed message";
-        return NGX_ERROR;
-    }
-
-    if (question.index >= ch->keeper->n) {
-        ch->abuse = "a name that does not exist";
-        return NGX_ERROR;
-    }
 
     /* a chain may take all the room there is */
 
-    if (question.type == NGX_AUTOCERT_PROTOCOL_CHAIN
+    if (question->type == NGX_AUTOCERT_PROTOCOL_CHAIN
         && ngx_autocert_keeper_flush(ch) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    room = ch->frames + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
+    room = ch->answers + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
 
     ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
-    answer.type = question.type;
-    answer.number = question.number;
+    answer.type = question->type;
+    answer.number = question->number;
 
     len = 0;
 
     for (h = ngx_autocert_keeper_handlers; h->handler; h++) {
-        if (h->type == question.type) {
-            len = h->handler(ch->keeper, &question, &answer, ch->last, room);
+        if (h->type == question->type) {
+            len = h->handler(ch->keeper, question, &answer, ch->last, room);
         }
     }
 
@@ -500,9 +553,9 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, u_char *frame,
         len = ngx_autocert_protocol_answer_put(&answer, ch->last, room);
     }
 
-    ngx_autocert_keeper_add(ch, len);
+    ch->last += len;
 
-    if (question.type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
+    if (question->type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
         return ngx_autocert_keeper_flush(ch);
     }
 
@@ -510,48 +563,39 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch, u_char *frame,
 }
 
 
-static void
-ngx_autocert_keeper_add(ngx_autocert_keeper_channel_t *ch, size_t len)
-{
-    ch->answers[ch->n].iov_base = ch->last;
-    ch->answers[ch->n].iov_len = len;
-
-    ch->n++;
-    ch->last += len;
-}
-
+/* Sends the answers that there are, in one frame. */
 
 static ngx_int_t
 ngx_autocert_keeper_flush(ngx_autocert_keeper_channel_t *ch)
 {
-    int             n;
-    ngx_uint_t      i, sent;
-    struct mmsghdr  msgs[NGX_AUTOCERT_KEEPER_BATCH];
+    size_t   len;
+    ssize_t  n;
 
-    ngx_memzero(msgs, sizeof(msgs));
+    len = ch->last - ch->answers;
+    ch->last = ch->answers;
 
-    for (i = 0; i < ch->n; i++) {
-        msgs[i].msg_hdr.msg_iov = &ch->answers[i];
-        msgs[i].msg_hdr.msg_iovlen = 1;
+    if (len == 0) {
+        return NGX_OK;
     }
 
-    for (sent = 0; sent < ch->n; sent += n) {
-        n = sendmmsg(ch->fd, msgs + sent, ch->n - sent, MSG_NOSIGNAL);
+    do {
+        n = send(ch->fd, ch->answers, len, MSG_NOSIGNAL);
+    } while (n == -1 && errno == EINTR);
 
-        if (n == -1 && errno == EINTR) {
-            n = 0;
-            continue;
-        }
+    return (n == -1) ? NGX_ERROR : NGX_OK;
+}
 
-        if (n <= 0) {
-            return NGX_ERROR;
-        }
-    }
 
-    ch->n = 0;
-    ch->last = ch->frames;
+/* Microseconds of a clock that is never set. */
 
-    return NGX_OK;
+static int64_t
+ngx_autocert_keeper_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 

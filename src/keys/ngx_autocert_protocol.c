@@ -77,15 +77,15 @@ ngx_autocert_protocol_question_put(ngx_autocert_question_t *question,
 }
 
 
-ngx_int_t
+size_t
 ngx_autocert_protocol_question_get(ngx_autocert_question_t *question,
-    u_char *frame, size_t len)
+    u_char *frame, size_t size)
 {
     ngx_autocert_wire_t  w;
 
     ngx_memzero(question, sizeof(ngx_autocert_question_t));
 
-    ngx_autocert_wire_init(&w, frame, len);
+    ngx_autocert_wire_init(&w, frame, size);
 
     question->type = ngx_autocert_wire_get_u32(&w);
     question->number = ngx_autocert_wire_get_u64(&w);
@@ -103,16 +103,16 @@ ngx_autocert_protocol_question_get(ngx_autocert_question_t *question,
         if (question->digest.len == 0
             || question->digest.len > NGX_AUTOCERT_PROTOCOL_DIGEST)
         {
-            return NGX_ERROR;
+            return 0;
         }
 
         break;
 
     default:
-        return NGX_ERROR;
+        return 0;
     }
 
-    return ngx_autocert_wire_done(&w);
+    return ngx_autocert_protocol_length(&w, frame);
 }
 
 
@@ -135,13 +135,13 @@ ngx_autocert_protocol_answer_put(ngx_autocert_answer_t *answer, u_char *frame,
 }
 
 
-ngx_int_t
+size_t
 ngx_autocert_protocol_answer_get(ngx_autocert_answer_t *answer, u_char *frame,
-    size_t len)
+    size_t size)
 {
     ngx_autocert_wire_t  w;
 
-    ngx_autocert_wire_init(&w, frame, len);
+    ngx_autocert_wire_init(&w, frame, size);
 
     answer->type = ngx_autocert_wire_get_u32(&w);
     answer->number = ngx_autocert_wire_get_u64(&w);
@@ -150,7 +150,7 @@ ngx_autocert_protocol_answer_get(ngx_autocert_answer_t *answer, u_char *frame,
     answer->generation = ngx_autocert_wire_get_u64(&w);
     ngx_autocert_wire_get_string(&w, &answer->body);
 
-    return ngx_autocert_wire_done(&w);
+    return ngx_autocert_protocol_length(&w, frame);
 }
 
 

@@ -1,6 +1,7 @@
 
 /*
- * Messages between a worker and the keeper, one a frame of SOCK_SEQPACKET;
+ * Messages between a worker and the keeper, in frames of SOCK_SEQPACKET: a
+ * hello alone, questions and answers one or more behind each other.
  * docs/PROTOCOL.md gives them byte by byte.
  */
 
@@ -27,6 +28,8 @@
 
 #define NGX_AUTOCERT_PROTOCOL_DIGEST   64
 #define NGX_AUTOCERT_PROTOCOL_SIZE     65536    /* of a frame, at most */
+#define NGX_AUTOCERT_PROTOCOL_BATCH    16       /* questions in a frame */
+#define NGX_AUTOCERT_PROTOCOL_QUESTION 116      /* bytes, at most */
 #define NGX_AUTOCERT_PROTOCOL_HELLO    16       /* exactly */
 
 
@@ -61,9 +64,10 @@ typedef struct {
 #pragma GCC visibility push(hidden)
 
 /*
- * put returns the length of the frame, 0 if it does not fit.  get refuses
- * what is short, long, or not of the protocol, by NGX_ERROR; strings are
- * views into the frame.
+ * put returns the length of the message, 0 if it does not fit.  get returns
+ * that of the message which the frame begins with, 0 if it is cut short or
+ * not of the protocol; strings are views into the frame.  A hello is a frame
+ * of its own: NGX_OK or NGX_ERROR.
  */
 size_t ngx_autocert_protocol_hello_put(ngx_autocert_hello_t *hello,
     u_char *frame, size_t size);
@@ -72,13 +76,13 @@ ngx_int_t ngx_autocert_protocol_hello_get(ngx_autocert_hello_t *hello,
 
 size_t ngx_autocert_protocol_question_put(ngx_autocert_question_t *question,
     u_char *frame, size_t size);
-ngx_int_t ngx_autocert_protocol_question_get(
-    ngx_autocert_question_t *question, u_char *frame, size_t len);
+size_t ngx_autocert_protocol_question_get(ngx_autocert_question_t *question,
+    u_char *frame, size_t size);
 
 size_t ngx_autocert_protocol_answer_put(ngx_autocert_answer_t *answer,
     u_char *frame, size_t size);
-ngx_int_t ngx_autocert_protocol_answer_get(ngx_autocert_answer_t *answer,
-    u_char *frame, size_t len);
+size_t ngx_autocert_protocol_answer_get(ngx_autocert_answer_t *answer,
+    u_char *frame, size_t size);
 
 #pragma GCC visibility pop
 

@@ -17,6 +17,7 @@
 #define NGX_AUTOCERT_PROVIDER_PARAM   "autocert-key"
 
 #define NGX_AUTOCERT_PROVIDER_POINT   133   /* uncompressed, P-521 */
+#define NGX_AUTOCERT_PROVIDER_DIGESTS 3
 
 
 /* Where the private half is. */
@@ -63,6 +64,7 @@ static void *ngx_autocert_provider_ctx_new(void *provctx,
 static void ngx_autocert_provider_ctx_free(void *data);
 static int ngx_autocert_provider_sign_init(void *data, const char *name,
     void *key, const OSSL_PARAM params[]);
+static const EVP_MD *ngx_autocert_provider_digest(const char *name);
 static int ngx_autocert_provider_sign(void *data, unsigned char *signature,
     size_t *len, size_t size, const unsigned char *text, size_t text_len);
 
@@ -145,6 +147,14 @@ static const OSSL_PARAM  ngx_autocert_provider_gettable[] = {
 };
 
 
+/* Of TLS, fetched once: the way from a name to a digest is a long one. */
+
+static char  *ngx_autocert_provider_names[NGX_AUTOCERT_PROVIDER_DIGESTS] = {
+    "SHA256", "SHA384", "SHA512"
+};
+
+static EVP_MD  *ngx_autocert_provider_digests[NGX_AUTOCERT_PROVIDER_DIGESTS];
+
 static OSSL_LIB_CTX                   *ngx_autocert_provider_libctx;
 static ngx_autocert_provider_sign_pt   ngx_autocert_provider_ask;
 
@@ -152,6 +162,8 @@ static ngx_autocert_provider_sign_pt   ngx_autocert_provider_ask;
 ngx_int_t
 ngx_autocert_provider_load(ngx_autocert_provider_sign_pt sign)
 {
+    ngx_uint_t  i;
+
     ngx_autocert_provider_ask = sign;
 
     ngx_autocert_provider_libctx = OSSL_LIB_CTX_new();
@@ -168,6 +180,13 @@ ngx_autocert_provider_load(ngx_autocert_provider_sign_pt sign)
         ERR_clear_error();
         return NGX_ERROR;
     }
+
+    for (i = 0; i < NGX_AUTOCERT_PROVIDER_DIGESTS; i++) {
+        ngx_autocert_provider_digests[i] =
+                    EVP_MD_fetch(NULL, ngx_autocert_provider_names[i], NULL);
+    }
+
+    ERR_clear_error();
 
     return NGX_OK;
 }
@@ -454,9 +473,27 @@ ngx_autocert_provider_sign_init(void *data, const char *name, void *key,
         ctx->key = key;
     }
 
-    ctx->md = EVP_get_digestbyname(name ? name : "SHA256");
+    ctx->md = ngx_autocert_provider_digest(name ? name : "SHA256");
 
     return ctx->md != NULL && ctx->key != NULL;
+}
+
+
+static const EVP_MD *
+ngx_autocert_provider_digest(const char *name)
+{
+    EVP_MD      *md;
+    ngx_uint_t   i;
+
+    for (i = 0; i < NGX_AUTOCERT_PROVIDER_DIGESTS; i++) {
+        md = ngx_autocert_provider_digests[i];
+
+        if (md && ngx_strcmp(EVP_MD_get0_name(md), name) == 0) {
+            return md;
+        }
+    }
+
+    return EVP_get_digestbyname(name);
 }
 
 

@@ -7,10 +7,6 @@
 #include <poll.h>
 
 
-/* Room for a question of any kind. */
-#define NGX_AUTOCERT_REMOTE_QUESTION  128
-
-
 /* A call that is waited for. */
 
 typedef struct {
@@ -21,10 +17,10 @@ typedef struct {
 
 
 static ngx_int_t ngx_autocert_remote_send(ngx_autocert_remote_t *remote);
-static ngx_uint_t ngx_autocert_remote_batch(ngx_autocert_remote_t *remote,
-    struct mmsghdr *msgs, struct iovec *iovs,
-    u_char (*frames)[NGX_AUTOCERT_REMOTE_QUESTION],
-    ngx_autocert_call_t **calls);
+static size_t ngx_autocert_remote_frame(u_char *frame, ngx_queue_t *q,
+    ngx_uint_t n);
+static ngx_int_t ngx_autocert_remote_answers(ngx_autocert_remote_t *remote,
+    u_char *frame, size_t len);
 static void ngx_autocert_remote_lost(ngx_autocert_remote_t *remote);
 static void ngx_autocert_remote_answered(ngx_autocert_remote_t *remote,
     ngx_autocert_answer_t *answer);
@@ -117,8 +113,7 @@ ngx_autocert_remote_flush(ngx_autocert_remote_t *remote)
 ngx_int_t
 ngx_autocert_remote_take(ngx_autocert_remote_t *remote)
 {
-    ssize_t                n;
-    ngx_autocert_answer_t  answer;
+    ssize_t  n;
 
     while (remote->fd != -1) {
         n = recv(remote->fd, remote->frame, NGX_AUTOCERT_PROTOCOL_SIZE, 0);
@@ -132,16 +127,11 @@ ngx_autocert_remote_take(ngx_autocert_remote_t *remote)
         }
 
         if (n <= 0
-            || ngx_autocert_protocol_answer_get(&answer, remote->frame, n)
-               != NGX_OK)
+            || ngx_autocert_remote_answers(remote, remote->frame, n) != NGX_OK)
         {
             ngx_autocert_remote_lost(remote);
             return NGX_DECLINED;
         }
-
-        remote->down = 0;
-
-        ngx_autocert_remote_answered(remote, &answer);
     }
 
     return NGX_DECLINED;
@@ -218,45 +208,16 @@ ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
 static ngx_int_t
 ngx_autocert_remote_send(ngx_autocert_remote_t *remote)
 {
-    int                   i, n;
-    ngx_uint_t            count;
-    struct iovec          iovs[NGX_AUTOCERT_REMOTE_BATCH];
-    struct mmsghdr        msgs[NGX_AUTOCERT_REMOTE_BATCH];
-    ngx_autocert_call_t  *calls[NGX_AUTOCERT_REMOTE_BATCH];
-
-    u_char  frames[NGX_AUTOCERT_REMOTE_BATCH][NGX_AUTOCERT_REMOTE_QUESTION];
-
-    while (remote->nunsent) {
-        count = ngx_autocert_remote_batch(remote, msgs, iovs, frames, calls);
-
-        do {
-            n = sendmmsg(remote->fd, msgs, count, MSG_NOSIGNAL);
-        } while (n == -1 && errno == EINTR);
-
-        if (n == -1) {
-            return (errno == EAGAIN) ? NGX_AGAIN : NGX_DECLINED;
-        }
-
-        for (i = 0; i < n; i++) {
-            calls[i]->sent = 1;
-            remote->nunsent--;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* The oldest calls that are not sent: they stand at the end. */
-
-static ngx_uint_t
-ngx_autocert_remote_batch(ngx_autocert_remote_t *remote, struct mmsghdr *msgs,
-    struct iovec *iovs, u_char (*frames)[NGX_AUTOCERT_REMOTE_QUESTION],
-    ngx_autocert_call_t **calls)
-{
-    ngx_uint_t            i, n;
+    size_t                len;
+    ssize_t               n;
+    ngx_uint_t            i, count;
     ngx_queue_t          *q;
     ngx_autocert_call_t  *call;
+
+    u_char  frame[NGX_AUTOCERT_PROTOCOL_BATCH
+                  * NGX_AUTOCERT_PROTOCOL_QUESTION];
+
+    /* the oldest calls that are not sent: they stand at the end */
 
     q = ngx_queue_sentinel(&remote->calls);
 
@@ -264,25 +225,80 @@ ngx_autocert_remote_batch(ngx_autocert_remote_t *remote, struct mmsghdr *msgs,
         q = ngx_queue_prev(q);
     }
 
-    n = ngx_min(remote->nunsent, NGX_AUTOCERT_REMOTE_BATCH);
+    while (remote->nunsent) {
+        count = ngx_min(remote->nunsent, NGX_AUTOCERT_PROTOCOL_BATCH);
 
-    for (i = 0; i < n; i++) {
+        len = ngx_autocert_remote_frame(frame, q, count);
+
+        do {
+            n = send(remote->fd, frame, len, MSG_NOSIGNAL);
+        } while (n == -1 && errno == EINTR);
+
+        if (n == -1) {
+            return (errno == EAGAIN) ? NGX_AGAIN : NGX_DECLINED;
+        }
+
+        for (i = 0; i < count; i++) {
+            call = ngx_queue_data(q, ngx_autocert_call_t, queue);
+            q = ngx_queue_next(q);
+
+            call->sent = 1;
+        }
+
+        remote->nunsent -= count;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The questions of n calls, one behind the other: the length of all. */
+
+static size_t
+ngx_autocert_remote_frame(u_char *frame, ngx_queue_t *q, ngx_uint_t n)
+{
+    u_char               *p, *end;
+    ngx_autocert_call_t  *call;
+
+    p = frame;
+    end = frame + n * NGX_AUTOCERT_PROTOCOL_QUESTION;
+
+    for ( /* void */ ; n; n--) {
         call = ngx_queue_data(q, ngx_autocert_call_t, queue);
         q = ngx_queue_next(q);
 
-        calls[i] = call;
-
-        iovs[i].iov_base = frames[i];
-        iovs[i].iov_len = ngx_autocert_protocol_question_put(&call->question,
-                                        frames[i],
-                                        NGX_AUTOCERT_REMOTE_QUESTION);
-
-        ngx_memzero(&msgs[i], sizeof(struct mmsghdr));
-        msgs[i].msg_hdr.msg_iov = &iovs[i];
-        msgs[i].msg_hdr.msg_iovlen = 1;
+        p += ngx_autocert_protocol_question_put(&call->question, p, end - p);
     }
 
-    return n;
+    return p - frame;
+}
+
+
+/* All of a frame's answers; NGX_ERROR if it is not made of them. */
+
+static ngx_int_t
+ngx_autocert_remote_answers(ngx_autocert_remote_t *remote, u_char *frame,
+    size_t len)
+{
+    size_t                  n;
+    u_char                 *p, *end;
+    ngx_autocert_answer_t   answer;
+
+    end = frame + len;
+
+    for (p = frame; p < end; p += n) {
+        n = ngx_autocert_protocol_answer_get(&answer, p, end - p);
+
+        if (n == 0) {
+            return NGX_ERROR;
+        }
+
+        remote->down = 0;
+
+        ngx_autocert_remote_answered(remote, &answer);
+    }
+
+    return NGX_OK;
 }
 
 

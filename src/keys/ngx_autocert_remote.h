@@ -13,7 +13,6 @@
 
 
 #define NGX_AUTOCERT_REMOTE_TIMEOUT  250    /* ms, of a wait */
-#define NGX_AUTOCERT_REMOTE_BATCH    16     /* messages in a system call */
 
 
 typedef struct ngx_autocert_remote_s  ngx_autocert_remote_t;
