@@ -181,7 +181,12 @@ $(BUILD)/memscan: tests/e2e/memscan.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
 
-e2e: $(SHARED) $(BUILD)/memscan $(BUILD)/hostile	## end to end (E2E=arguments for pytest)
+# a module of the tests' own, for the same NGINX
+$(BUILD)/wrap.so: tests/e2e/wrap.c $(BUILD)/nginx.inputs
+	@gcc -g -O2 $(WARN) -shared -fPIC $(NGX_INCS) -o $@ $<
+
+e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so)
+e2e:	## end to end (E2E=arguments for pytest)
 	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
 
 lint: $(SHARED)		## style of the sources, honesty of the layers

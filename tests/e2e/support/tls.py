@@ -55,8 +55,12 @@ class Peer:
             serialization.PublicFormat.UncompressedPoint)
 
 
-def client_context(version=None, root=None, alpn=None, ciphers=None):
-    """Verifies against root (PEM) if it is given, else trusts all."""
+def client_context(version=None, root=None, alpn=None, ciphers=None,
+                   own=None):
+    """
+    Verifies against root (PEM) if it is given, else trusts all.  own: the
+    client's certificate and key, paths.
+    """
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -73,6 +77,8 @@ def client_context(version=None, root=None, alpn=None, ciphers=None):
         context.set_alpn_protocols(alpn)
     if ciphers:
         context.set_ciphers(ciphers)
+    if own:
+        context.load_cert_chain(*own)
 
     return context
 
