@@ -185,7 +185,10 @@ $(BUILD)/memscan: tests/e2e/memscan.c
 $(BUILD)/wrap.so: tests/e2e/wrap.c $(BUILD)/nginx.inputs
 	@gcc -g -O2 $(WARN) -shared -fPIC $(NGX_INCS) -o $@ $<
 
-e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so)
+$(BUILD)/nostack.so: tests/e2e/nostack.c
+	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
+
+e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so nostack.so)
 e2e:	## end to end (E2E=arguments for pytest)
 	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
 

@@ -283,32 +283,41 @@ def test_room_is_made_by_a_handler(serve):
 
 def test_hello_byte_by_byte(serve):
     server = serve()
-    one = Shaking(NAME)
+    waiting = [Shaking(NAME) for _ in range(3)]
 
-    one.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for byte in one.flight():
-        one.sock.sendall(bytes([byte]))
+    with Stopped(server):
+        for one in waiting:
+            one.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in one.flight():
+                one.sock.sendall(bytes([byte]))
+        wait_for(lambda: stacks(server) >= 3, 10, "all laid aside")
 
-    one.finish()
-    assert one.get().endswith(b"hello\n")
-    one.close()
+    for one in waiting:
+        one.finish()
+        assert one.get().endswith(b"hello\n")
+        one.close()
+
     quiet()
-    assert server.workers()
 
 
 def test_hello_in_many_records(serve):
-    serve()
-    one = Shaking(NAME)
-    hello = one.flight()
-    body = hello[5:]
+    server = serve()
+    waiting = [Shaking(NAME) for _ in range(3)]
 
-    for i in range(0, len(body), 50):
-        piece = body[i:i + 50]
-        one.sock.sendall(hello[:3] + len(piece).to_bytes(2, "big") + piece)
+    with Stopped(server):
+        for one in waiting:
+            hello = one.flight()
+            body = hello[5:]
+            for i in range(0, len(body), 50):
+                piece = body[i:i + 50]
+                one.sock.sendall(hello[:3] + len(piece).to_bytes(2, "big")
+                                 + piece)
+        wait_for(lambda: stacks(server) >= 3, 10, "all laid aside")
 
-    one.finish()
-    assert one.get().endswith(b"hello\n")
-    one.close()
+    for one in waiting:
+        one.finish()
+        assert one.get().endswith(b"hello\n")
+        one.close()
 
 
 def test_cut_at_every_byte(serve):
@@ -335,19 +344,27 @@ def test_hello_retry_request(serve):
 
 
 def test_proxy_protocol(nginx):
-    configured(nginx, listen="proxy_protocol").start()
+    server = configured(nginx, listen="proxy_protocol").start()
+    head = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n"
+    waiting = [Shaking(NAME) for _ in range(6)]
 
-    for together in True, False:
-        one = Shaking(NAME)
-        head = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n"
-        if together:
+    with Stopped(server):
+        for one in waiting[:3]:
             one.sock.sendall(head + one.flight())
-        else:
+        for one in waiting[3:]:
             one.sock.sendall(head)
+        # it has seen these when it answers
+        assert tls.fetch(NAME, port=8080, tls=False)[2] == b"plain\n"
+        for one in waiting[3:]:
             one.hello()
+        wait_for(lambda: stacks(server) >= 6, 10, "all laid aside")
+
+    for one in waiting:
         one.finish()
         assert one.get().endswith(b"hello\n")
         one.close()
+
+    quiet()
 
 
 def frame(kind, flags, stream, data=b""):
@@ -403,7 +420,7 @@ def test_renegotiation_refused(serve):
     serve()
     text = tls.s_client("-tls1_2", name=NAME, stdin=b"R\n")
     assert "RENEGOTIATING" in text
-    assert "no renegotiation" in text or "error" in text.lower()
+    assert "no renegotiation" in text
     quiet()
 
 
