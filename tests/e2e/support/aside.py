@@ -29,7 +29,7 @@ CONF = """
     }
 """
 
-UNSIGNED = r"SSL_do_handshake\(\) failed .*EVP lib"
+UNSIGNED = r"SSL_do_handshake\(\) failed .*(EVP lib|internal error)"
 
 
 def configured(nginx, http="", listen="", server="", curve="secp256r1",
