@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import shutil
 import ssl
 
 import pytest
@@ -66,15 +67,18 @@ CROSSING = [(None, "none", "first"), (None, "none", "other"),
             ("first", "first", "none")]
 
 
-def revoke(ca, pair):
+def revoke(ca, pair=None):
     now = datetime.datetime.utcnow()
     day = datetime.timedelta(days=1)
-    revoked = x509.RevokedCertificateBuilder() \
-        .serial_number(pair.cert.serial_number).revocation_date(now - day)
-    return x509.CertificateRevocationListBuilder() \
+    builder = x509.CertificateRevocationListBuilder() \
         .issuer_name(ca.cert.subject).last_update(now - day) \
-        .next_update(now + day).add_revoked_certificate(revoked.build()) \
-        .sign(ca.key, hashes.SHA256()) \
+        .next_update(now + day)
+    if pair:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(pair.cert.serial_number)
+            .revocation_date(now - day).build())
+    return builder.sign(ca.key, hashes.SHA256()) \
         .public_bytes(serialization.Encoding.PEM)
 
 
@@ -95,6 +99,7 @@ def setup(nginx, place):
         write(f"{name}.pem", ca.pem)
         if name == "first":
             write("crl.pem", revoke(ca, pair))
+            write("empty.pem", revoke(ca))
 
     pairs = {name: self_signed(name) for name in (ONE, TWO, "www." + ONE)}
 
@@ -231,3 +236,25 @@ def test_on_another_host(setup, place, wants):
         _, reused, answer = tls.resume(context[version], ONE,
                                        sessions[version])
         assert answer.endswith(b"\r\n\r\none") and reused
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_not_once_revoked(setup, place, shared):
+    """A reload with what the CA says by now."""
+
+    crl = f"{place}/crl.pem"
+    os.rename(crl, f"{place}/revoked.pem")
+    shutil.copyfile(f"{place}/empty.pem", crl)
+    server = setup(shared, "crl")
+
+    for version in VERSIONS:
+        context = client(place, version, "first")
+        session = taken(context)
+
+        shutil.copyfile(f"{place}/revoked.pem", crl)
+        server.reload()
+        reused, answer = offered(context, ONE, session)
+        assert answer.startswith(b"HTTP/1.1 400 ") and not reused
+
+        shutil.copyfile(f"{place}/empty.pem", crl)
+        server.reload()
