@@ -209,6 +209,7 @@ check-deep: all asan $(BUILD)/hostile $(BUILD)/unit/test_signer ctgrind
 check-deep:		## what takes too long for each change
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
 	    $(BUILD)/unit/test_signer
+	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_hostile.py
 	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
 	    $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_fiber.py test_gap.py test_hostile.py

@@ -163,7 +163,8 @@ class HandshakeStream:
         self.name = name
         self.options = options
         self.pause = pause
-        self.contexts = [client_context(options.pop("version", None), root)
+        version = options.pop("version", None)
+        self.contexts = [client_context(version, root)
                          for _ in range(threads)]
         self.done = 0
         self.failures = []
