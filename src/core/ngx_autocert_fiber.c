@@ -41,6 +41,7 @@ struct ngx_autocert_shaking_s {
     unsigned                       readable:1;  /* noted meanwhile */
     unsigned                       writable:1;
     unsigned                       finished:1;  /* over() is due */
+    unsigned                       corked:1;
 };
 
 
@@ -55,6 +56,7 @@ static void ngx_autocert_fiber_run(ngx_autocert_shaking_t *s,
     ngx_event_t *ev, ngx_event_handler_pt handler);
 static void ngx_autocert_fiber_enter(ngx_autocert_fiber_t *fiber);
 static void ngx_autocert_fiber_left(ngx_autocert_shaking_t *s);
+static void ngx_autocert_fiber_cork(ngx_autocert_shaking_t *s);
 static void ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s);
 static void ngx_autocert_fiber_guard(ngx_event_t *ev);
 static void ngx_autocert_fiber_wake_handler(ngx_event_t *ev);
@@ -349,6 +351,7 @@ ngx_autocert_fiber_run(ngx_autocert_shaking_t *s, ngx_event_t *ev,
     ngx_autocert_fiber_t  *fiber, *outer;
 
     ngx_autocert_fiber_unwrap(s);
+    ngx_autocert_fiber_cork(s);
 
     /* a handler that needs a connection makes NGINX close idle ones at once */
 
@@ -421,6 +424,33 @@ ngx_autocert_fiber_left(ngx_autocert_shaking_t *s)
 }
 
 
+/*
+ * A full handshake of TLS 1.3 ends with several tickets, which OpenSSL writes
+ * one by one: they leave in one segment.
+ */
+
+static void
+ngx_autocert_fiber_cork(ngx_autocert_shaking_t *s)
+{
+    SSL               *ssl;
+    ngx_connection_t  *c = s->connection;
+
+    if (c->ssl == NULL) {
+        return;
+    }
+
+    ssl = c->ssl->connection;
+
+    /* the state in which all but the client's last flight is there */
+
+    s->corked = SSL_get_state(ssl) == TLS_ST_EARLY_DATA
+                && SSL_version(ssl) == TLS1_3_VERSION
+                && !SSL_session_reused(ssl)
+                && SSL_get_num_tickets(ssl) > 1
+                && ngx_tcp_nopush(c->fd) == 0;
+}
+
+
 /* Goes on with the handshake, or leaves the connection to NGINX. */
 
 static void
@@ -432,6 +462,11 @@ ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s)
 
     if (c == NULL) {
         return;
+    }
+
+    if (s->corked) {
+        s->corked = 0;
+        (void) ngx_tcp_push(c->fd);
     }
 
     if (s->finished) {
