@@ -58,7 +58,8 @@ $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
 
 NGX      = $(or $(NGINX_SRC),$(BUILD)/nginx-src)
 NGX_INCS = $(addprefix -isystem $(BUILD)/nginx/,objs src/core src/event \
-             src/event/modules src/os/unix src/http src/http/modules)
+             src/event/modules src/event/quic src/os/unix src/http \
+             src/http/modules)
 NGX_SRCS = $(addprefix src/core/ngx_,array.c buf.c crc32.c hash.c inet.c \
              list.c md5.c palloc.c parse.c parse_time.c queue.c rbtree.c \
              sha1.c string.c)
