@@ -183,7 +183,15 @@ $(BUILD)/memscan: tests/e2e/memscan.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
 
-e2e: $(SHARED) $(BUILD)/memscan $(BUILD)/hostile	## end to end (E2E=arguments for pytest)
+# a module of the tests' own, for the same NGINX
+$(BUILD)/wrap.so: tests/e2e/wrap.c $(BUILD)/nginx.inputs
+	@gcc -g -O2 $(WARN) -shared -fPIC $(NGX_INCS) -o $@ $<
+
+$(BUILD)/nostack.so: tests/e2e/nostack.c
+	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
+
+e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so nostack.so)
+e2e:	## end to end (E2E=arguments for pytest)
 	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
 
 lint: $(SHARED)		## style of the sources, honesty of the layers
@@ -203,6 +211,7 @@ check-deep: all asan $(BUILD)/hostile $(BUILD)/unit/test_signer ctgrind
 check-deep:		## what takes too long for each change
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
 	    $(BUILD)/unit/test_signer
+	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_hostile.py
 	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
 	    $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_fiber.py test_gap.py test_hostile.py

@@ -30,6 +30,7 @@ struct ngx_autocert_core_s {
     int                           door[2];  /* worker's end, helper's end */
     ngx_autocert_board_t          board;
     ngx_autocert_starts_t        *starts;   /* shared, of the helpers alone */
+    ngx_array_t                   handlers; /* of listeners, see fiber_note */
 };
 
 

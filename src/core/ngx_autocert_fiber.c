@@ -71,7 +71,7 @@ static void ngx_autocert_fiber_main(void);
     (&ngx_autocert_shaking[(c) - ngx_cycle->connections])
 
 
-static ngx_connection_handler_pt   ngx_autocert_fiber_handler;
+static ngx_connection_handler_pt  *ngx_autocert_fiber_handlers;
 static ngx_autocert_shakes_pt      ngx_autocert_fiber_shakes;
 static ngx_autocert_shaking_t     *ngx_autocert_shaking;
 static ngx_autocert_fiber_t       *ngx_autocert_fiber_free;
@@ -80,8 +80,37 @@ static ngx_autocert_context_t      ngx_autocert_fiber_loop;
 
 
 ngx_int_t
-ngx_autocert_fiber_init(ngx_cycle_t *cycle, ngx_connection_handler_pt handler,
-    ngx_autocert_shakes_pt shakes)
+ngx_autocert_fiber_note(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
+{
+    ngx_uint_t                  i;
+    ngx_array_t                *noted;
+    ngx_listening_t            *ls;
+    ngx_connection_handler_pt  *handler;
+
+    noted = &acf->core->handlers;
+
+    if (ngx_array_init(noted, cycle->pool, cycle->listening.nelts + 1,
+                       sizeof(ngx_connection_handler_pt))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ls = cycle->listening.elts;
+
+    for (i = 0; i < cycle->listening.nelts; i++) {
+        handler = ngx_array_push(noted);
+
+        *handler = (ls[i].handler == acf->handler && ls[i].type == SOCK_STREAM)
+                   ? ls[i].handler : NULL;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_fiber_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 {
     ngx_uint_t        i;
     ngx_listening_t  *ls;
@@ -99,13 +128,14 @@ ngx_autocert_fiber_init(ngx_cycle_t *cycle, ngx_connection_handler_pt handler,
         return NGX_ERROR;
     }
 
-    ngx_autocert_fiber_handler = handler;
-    ngx_autocert_fiber_shakes = shakes;
+    ngx_autocert_fiber_handlers = acf->core->handlers.elts;
+    ngx_autocert_fiber_shakes = acf->shakes;
 
     ls = cycle->listening.elts;
 
-    for (i = 0; i < cycle->listening.nelts; i++) {
-        if (ls[i].handler == handler && ls[i].type == SOCK_STREAM) {
+    for (i = 0; i < acf->core->handlers.nelts; i++) {
+        if (ngx_autocert_fiber_handlers[i]) {
+            ngx_autocert_fiber_handlers[i] = ls[i].handler;
             ls[i].handler = ngx_autocert_fiber_accept;
         }
     }
@@ -190,17 +220,22 @@ ngx_autocert_on_loop(ngx_autocert_on_loop_pt call, void *data)
 static void
 ngx_autocert_fiber_accept(ngx_connection_t *c)
 {
-    ngx_uint_t               ready;
-    ngx_event_t             *rev;
-    ngx_pool_cleanup_t      *cln;
-    ngx_autocert_shaking_t  *s;
+    ngx_uint_t                  ready;
+    ngx_event_t                *rev;
+    ngx_listening_t            *ls;
+    ngx_pool_cleanup_t         *cln;
+    ngx_autocert_shaking_t     *s;
+    ngx_connection_handler_pt   handler;
+
+    ls = ngx_cycle->listening.elts;
+    handler = ngx_autocert_fiber_handlers[c->listening - ls];
 
     s = ngx_autocert_fiber_shaking(c);
 
     cln = ngx_pool_cleanup_add(c->pool, 0);
 
     if (cln == NULL) {
-        ngx_autocert_fiber_handler(c);
+        handler(c);
         return;
     }
 
@@ -218,7 +253,7 @@ ngx_autocert_fiber_accept(ngx_connection_t *c)
     ready = rev->ready;
     rev->ready = 0;
 
-    ngx_autocert_fiber_handler(c);
+    handler(c);
 
     if (s->connection == NULL) {
         return;
@@ -302,12 +337,23 @@ ngx_autocert_fiber_write(ngx_event_t *ev)
 }
 
 
-/* In place of c->ssl->handler: that one is called from the loop's stack. */
+/*
+ * In place of c->ssl->handler: that one is called from the loop's stack, which
+ * is where NGINX itself calls from when it has asked for a client
+ * certificate's OCSP status.
+ */
 
 static void
 ngx_autocert_fiber_over(ngx_connection_t *c)
 {
-    ngx_autocert_fiber_shaking(c)->finished = 1;
+    ngx_autocert_shaking_t  *s = ngx_autocert_fiber_shaking(c);
+
+    s->finished = 1;
+
+    if (ngx_autocert_fiber_running == NULL) {
+        ngx_autocert_fiber_unwrap(s);
+        ngx_autocert_fiber_settle(s);
+    }
 }
 
 
@@ -315,15 +361,20 @@ static void
 ngx_autocert_fiber_run(ngx_autocert_shaking_t *s, ngx_event_t *ev,
     ngx_event_handler_pt handler)
 {
-    ngx_autocert_fiber_t  *fiber;
+    ngx_autocert_fiber_t  *fiber, *outer;
 
     ngx_autocert_fiber_unwrap(s);
 
-    fiber = ngx_autocert_fiber_get();
+    /* a handler that needs a connection makes NGINX close idle ones at once */
+
+    outer = ngx_autocert_fiber_running;
+    fiber = outer ? NULL : ngx_autocert_fiber_get();
 
     if (fiber == NULL) {
+        ngx_autocert_fiber_running = NULL;
         handler(ev);
         ngx_autocert_fiber_settle(s);
+        ngx_autocert_fiber_running = outer;
         return;
     }
 

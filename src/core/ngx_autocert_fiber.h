@@ -24,9 +24,17 @@ typedef struct ngx_autocert_fiber_s  ngx_autocert_fiber_t;
 
 #pragma GCC visibility push(hidden)
 
-/* In a worker; see handler and shakes of ngx_autocert_conf_t. */
+/*
+ * In the master, once all listeners are known: which of them are meant by
+ * handler of ngx_autocert_conf_t.  In a worker another module may have put
+ * itself in its place.
+ */
+ngx_int_t ngx_autocert_fiber_note(ngx_cycle_t *cycle,
+    ngx_autocert_conf_t *acf);
+
+/* In a worker. */
 ngx_int_t ngx_autocert_fiber_init(ngx_cycle_t *cycle,
-    ngx_connection_handler_pt handler, ngx_autocert_shakes_pt shakes);
+    ngx_autocert_conf_t *acf);
 
 /* The fiber that runs, or NULL: then only waiting is left. */
 ngx_autocert_fiber_t *ngx_autocert_fiber_current(void);

@@ -1,5 +1,6 @@
 
 #include "ngx_autocert_core.h"
+#include "ngx_autocert_fiber.h"
 #include "ngx_autocert_spawn.h"
 #include "ngx_autocert_worker.h"
 
@@ -179,8 +180,13 @@ ngx_autocert_init_conf(ngx_cycle_t *cycle, void *conf)
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    if (acf->core == NULL || ccf->master) {
+    if (acf->core == NULL) {
         return NGX_CONF_OK;
+    }
+
+    if (ccf->master) {
+        return (ngx_autocert_fiber_note(cycle, acf) == NGX_OK)
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
 
     name = acf->names.elts;

@@ -149,7 +149,7 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     (void) ngx_autocert_worker_connect(&w->remote);
 
-    return ngx_autocert_fiber_init(cycle, acf->handler, acf->shakes);
+    return ngx_autocert_fiber_init(cycle, acf);
 }
 
 

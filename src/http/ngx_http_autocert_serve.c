@@ -18,6 +18,7 @@ static int ngx_http_autocert_variables(ngx_ssl_conn_t *ssl, void *data);
 static void ngx_http_autocert_variables_call(void *data);
 static ngx_int_t ngx_http_autocert_session_context(ngx_conf_t *cf,
     ngx_http_core_srv_conf_t *cscf, ngx_http_ssl_srv_conf_t *sscf);
+static int ngx_http_autocert_digest_store(EVP_MD_CTX *md, X509_STORE *store);
 static int ngx_libc_cdecl ngx_http_autocert_cmp_names(const void *one,
     const void *two);
 
@@ -146,7 +147,7 @@ ngx_http_autocert_session_context(ngx_conf_t *cf,
     ngx_int_t                rc;
     ngx_str_t               *names;
     EVP_MD_CTX              *md;
-    ngx_uint_t               k, verify;
+    ngx_uint_t               k, verify[2];
     unsigned int             len;
     ngx_http_server_name_t  *sn;
 
@@ -170,12 +171,14 @@ ngx_http_autocert_session_context(ngx_conf_t *cf,
     ngx_qsort(names, k, sizeof(ngx_str_t),
               ngx_http_autocert_cmp_names);
 
-    verify = sscf->verify;
+    verify[0] = sscf->verify;
+    verify[1] = sscf->verify_depth;
 
     rc = EVP_DigestInit_ex(md, EVP_sha256(), NULL)
          && EVP_DigestUpdate(md, "HTTP", 4)
-         && EVP_DigestUpdate(md, &verify, sizeof(ngx_uint_t))
-         && EVP_DigestUpdate(md, sscf->crl.data, sscf->crl.len + 1);
+         && EVP_DigestUpdate(md, verify, sizeof(verify))
+         && ngx_http_autocert_digest_store(md,
+                                        SSL_CTX_get_cert_store(sscf->ssl.ctx));
 
     for (k = 0; k < cscf->server_names.nelts; k++) {
         rc = rc && EVP_DigestUpdate(md, names[k].data, names[k].len)
@@ -203,6 +206,41 @@ ngx_http_autocert_session_context(ngx_conf_t *cf,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Whom it would believe: a session that was good before a client certificate
+ * was revoked, or at a server with another CA of the same name, is not.
+ */
+
+static int
+ngx_http_autocert_digest_store(EVP_MD_CTX *md, X509_STORE *store)
+{
+    int            i, n, ok;
+    u_char         buf[EVP_MAX_MD_SIZE];
+    X509_OBJECT   *object;
+    unsigned int   len;
+
+    STACK_OF(X509_OBJECT)  *list;
+
+    list = X509_STORE_get0_objects(store);
+    n = list ? sk_X509_OBJECT_num(list) : 0;
+    ok = EVP_DigestUpdate(md, &n, sizeof(int));
+
+    for (i = 0; i < n && ok; i++) {
+        object = sk_X509_OBJECT_value(list, i);
+
+        ok = (X509_OBJECT_get_type(object) == X509_LU_CRL)
+             ? X509_CRL_digest(X509_OBJECT_get0_X509_CRL(object),
+                               EVP_sha256(), buf, &len)
+             : X509_digest(X509_OBJECT_get0_X509(object), EVP_sha256(), buf,
+                           &len);
+
+        ok = ok && EVP_DigestUpdate(md, buf, len);
+    }
+
+    return ok;
 }
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import ssl
 
 import pytest
@@ -88,34 +87,16 @@ def test_names_that_no_ca_signs(nginx):
 # no session under it
 
 
-def get(context, name, session=None, port=443):
-    """
-    (session, whether the one offered was taken, the answer); sessions of
-    TLS 1.3 come with the answer to a request.
-    """
-
-    with socket.create_connection(("127.0.0.1", port), 10) as raw:
-        with context.wrap_socket(raw, server_hostname=name,
-                                 session=session) as s:
-            s.sendall(f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
-            answer = b""
-            while True:
-                data = s.recv(65536)
-                if not data:
-                    return s.session, s.session_reused, answer
-                answer += data
-
-
 def resumed(version, name="example.com"):
     """Whether a session was given, and was taken when it was offered."""
 
     context = tls.client_context(version)
-    session = get(context, name)[0]
+    session = tls.resume(context, name)[0]
 
     if session is None:
         return False, False
 
-    _, reused, answer = get(context, name, session)
+    _, reused, answer = tls.resume(context, name, session)
     assert answer.endswith(b"r\n") == reused
     return session.has_ticket or len(session.id) > 0, reused
 
@@ -266,7 +247,8 @@ def served(flag, prefers, name="example.com"):
 
 
 @pytest.mark.parametrize("kind", ["rsa", "secp256r1", "both"])
-@pytest.mark.parametrize("where", ["http", "server", "variable"])
+@pytest.mark.parametrize("where", ["http", "http-variable", "server",
+                                   "variable"])
 def test_fallback(nginx, where, kind):
     """
     Served until issuance, then overridden, whatever signature algorithms a
@@ -276,10 +258,10 @@ def test_fallback(nginx, where, kind):
     kinds = ["rsa", "secp256r1"] if kind == "both" else [kind]
     lines = " ".join(STATIC % (k, k) for k in kinds)
 
-    if where == "variable":
+    if "variable" in where:
         lines = lines.replace("{dir}/", "{dir}/$ssl_server_name-")
 
-    server = nginx(SERVER % (("", lines) if where != "http" else (lines, "")))
+    server = nginx(SERVER % ((lines, "") if "http" in where else ("", lines)))
     statics = {}
 
     for k in kinds:
@@ -325,97 +307,3 @@ def test_fallback_gives_way_to_what_is_issued(nginx, pebble):
     assert peer.names == ["example.com"]
     assert served("-tls1_3", "rsa") == peer.der
     assert server.workers() == workers
-
-
-# sessions and servers
-
-TWO = """
-    autocert_path {dir}/store;
-    %s
-    server {
-        listen 443 ssl;
-        server_name one.example.com;
-        autocert on;
-        location / { return 200 "one"; }
-    }
-    server {
-        listen %s ssl;
-        server_name two.example.com;
-        autocert on;
-        %s
-        location / { return 200 "two"; }
-    }
-"""
-
-# both let servers of any listener know each other's
-
-SHARED = {
-    "cache": "ssl_session_cache shared:one:1m; ssl_session_tickets off;",
-    "ticket": "ssl_session_ticket_key {dir}/ticket.key;",
-}
-
-VERIFY = """
-    ssl_client_certificate {dir}/client-ca.pem;
-    ssl_verify_client on;
-"""
-
-
-def two(nginx, authority, shared, port, verify):
-    server = nginx(TWO % (SHARED[shared], port, verify), workers=1)
-
-    with open(f"{server.dir}/client-ca.pem", "wb") as f:
-        f.write(authority.pem)
-    with open(f"{server.dir}/ticket.key", "wb") as f:
-        f.write(os.urandom(80))
-    for name in "one.example.com", "two.example.com":
-        self_signed(name).store(f"{server.dir}/store", name)
-
-    return server.start()
-
-
-def session_of_one(context):
-    """It is good where it comes from."""
-
-    session, reused, answer = get(context, "one.example.com")
-    assert answer.endswith(b"\r\n\r\none") and not reused
-
-    _, reused, answer = get(context, "one.example.com", session)
-    assert answer.endswith(b"\r\n\r\none") and reused
-    return session
-
-
-@pytest.mark.parametrize("shared", SHARED)
-@pytest.mark.parametrize("version", VERSIONS)
-def test_sessions_do_not_cross(nginx, authority, version, shared):
-    """To a server that differs in its names alone, on another listener."""
-
-    two(nginx, authority, shared, 8443, "")
-    context = tls.client_context(version)
-    session = session_of_one(context)
-
-    _, reused, answer = get(context, "two.example.com", session, 8443)
-    assert answer.endswith(b"\r\n\r\ntwo") and not reused
-
-
-@pytest.mark.parametrize("port", [443, 8443])
-@pytest.mark.parametrize("shared", SHARED)
-@pytest.mark.parametrize("version", VERSIONS)
-def test_sessions_are_no_client_certificate(nginx, authority, version, shared,
-                                            port):
-    """
-    To a server that wants one.  On the same listener NGINX itself sees to
-    that, by its answer where TLS 1.2 has resumed.
-    """
-
-    two(nginx, authority, shared, port, VERIFY)
-    context = tls.client_context(version)
-    session = session_of_one(context)
-
-    try:
-        _, reused, answer = get(context, "two.example.com", session, port)
-    except OSError:
-        return
-
-    assert not answer.endswith(b"two")
-    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 421 "))
-    assert not reused or (version, port) == (tls.TLS12, 443)

@@ -3,9 +3,14 @@
  * hostile <port> <connections> <seconds> <seed> <name> ...
  *
  * Connections to 127.0.0.1 that make trouble, always so many at a time: real
- * TLS handshakes that are cut off after each number of bytes in turn, sent in
- * pieces, with pauses, in small records, with a byte changed; ended by close,
- * reset, half of a close, silence.  Its last line says what became of them.
+ * TLS handshakes of 1.2, of 1.3 and of 1.3 with a HelloRetryRequest, for each
+ * name, that are cut off after each number of bytes in turn, sent in pieces,
+ * with pauses, in small records, with a byte changed; ended by close, reset,
+ * half of a close, silence, noise; and what should not come after a handshake.
+ *
+ * It comes from 127.0.1.0/24, so that a log tells it from others.  Its last
+ * line says what became of the connections, and at how many bytes none was
+ * cut off yet.
  */
 
 #define _GNU_SOURCE
@@ -29,8 +34,10 @@
 
 
 #define ROOM       16384
-#define CUTS       800      /* more bytes than a client's handshake has */
+#define CUTS       1600     /* more bytes than a client's handshake has */
 #define LIFE       4000     /* ms */
+#define VERSIONS   3
+#define KINDS      16       /* versions and names, at most */
 
 
 enum {
@@ -43,7 +50,31 @@ enum {
 };
 
 
+enum {
+    AFTER_NOTHING,
+    AFTER_NOISE,
+    AFTER_RECORD,           /* a record of noise */
+    AFTER_PLAIN,            /* a request without TLS */
+    AFTER_REQUEST,
+    AFTER_PART,             /* of a request */
+    AFTER_AGAIN,            /* renegotiation, or new keys and again */
+    AFTERS
+};
+
+
+/* The handshakes of one version for one name. */
+
 typedef struct {
+    SSL_CTX   *ctx;
+    char      *name;
+    uint8_t    cut[CUTS];   /* was cut off there */
+    size_t     at;          /* the last one */
+    size_t     whole;       /* bytes of all of it; 0: not known yet */
+} kind_t;
+
+
+typedef struct {
+    kind_t    *kind;
     int        fd;
     SSL       *ssl;
     BIO       *in;
@@ -60,9 +91,15 @@ typedef struct {
     size_t     record;      /* the first flight in such records; 0: as it is */
     size_t     spoil;       /* the byte that is changed; CUTS: none */
     int        end;
+    int        after;
     unsigned   greedy:1;    /* the end comes on the server's first byte */
+    unsigned   plain:1;     /* nothing keeps it from the byte to be cut at */
     unsigned   half:1;
     unsigned   hello:1;     /* the first flight is made */
+    unsigned   done:1;      /* the handshake is */
+    unsigned   spoken:1;    /* and what comes after */
+    unsigned   talk:1;
+    unsigned   stranger:1;  /* asks for a name that the server has not */
 
     int64_t    next;        /* when it may send again */
     int64_t    last;        /* when it ends */
@@ -70,14 +107,15 @@ typedef struct {
 
 
 static uint64_t      seed;
-static SSL_CTX      *contexts[2];
-static char        **names;
-static int           nnames;
+static SSL_CTX      *contexts[VERSIONS];
+static kind_t        kinds[KINDS];
+static int           nkinds;
 static int           port;
 static int           ep;
 static size_t        counter;
 
-static unsigned      opened, refused, finished, cuts, answered, overdue;
+static unsigned      opened, refused, finished, cuts, answered, spoken;
+static unsigned      overdue;
 
 
 static uint64_t
@@ -110,6 +148,53 @@ give_up(const char *what)
 }
 
 
+/* The next byte to be cut at, one that was not yet if there is any. */
+
+static size_t
+kind_cut(kind_t *k)
+{
+    size_t  i, n;
+
+    n = k->whole ? k->whole : CUTS;
+
+    for (i = 1; i <= n; i++) {
+        if (!k->cut[(k->at + i) % n]) {
+            break;
+        }
+    }
+
+    k->at = (k->at + ((i <= n) ? i : 1)) % n;
+
+    return k->at;
+}
+
+
+/* How many places there are where no handshake was cut off. */
+
+static unsigned
+kinds_left(void)
+{
+    int       i;
+    size_t    n;
+    unsigned  left;
+
+    left = 0;
+
+    for (i = 0; i < nkinds; i++) {
+
+        if (kinds[i].whole == 0) {
+            left += CUTS;
+        }
+
+        for (n = 0; n < kinds[i].whole; n++) {
+            left += !kinds[i].cut[n];
+        }
+    }
+
+    return left;
+}
+
+
 /* Half of all are well behaved but for one thing, the others for many. */
 
 static void
@@ -117,13 +202,15 @@ client_manners(client_t *c)
 {
     uint64_t  r = roll();
 
-    c->cut = counter++ % (CUTS * 5 / 4);
+    c->kind = &kinds[counter % nkinds];
+    c->stranger = (r >> 44) % 32 == 0;
     c->piece = ROOM;
     c->spoil = CUTS;
     c->end = r % ENDS;
     c->greedy = (r >> 8) % 8 == 0;
+    c->after = (r >> 56) % AFTERS;
 
-    switch ((r >> 16) % 8) {
+    switch ((r >> 16) % 10) {
 
     case 0:
         c->piece = 1;
@@ -144,7 +231,7 @@ client_manners(client_t *c)
         break;
 
     case 4:
-        c->spoil = (r >> 24) % CUTS;
+        c->spoil = (r >> 24) % 800;
         break;
 
     case 5:
@@ -154,7 +241,18 @@ client_manners(client_t *c)
         break;
 
     default:
+        c->plain = !c->stranger && !c->greedy;
         break;
+    }
+
+    if (counter++ / nkinds % 4 == 0) {
+        c->cut = (size_t) -1;
+
+    } else if (c->plain) {
+        c->cut = kind_cut(c->kind);
+
+    } else {
+        c->cut = roll() % 800;
     }
 }
 
@@ -177,8 +275,19 @@ client_open(client_t *c)
 
     (void) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 
+    /* many addresses: one has not enough ports for all that just closed */
+
     memset(&sin, 0, sizeof(sin));
     sin.sin_family = AF_INET;
+    sin.sin_addr.s_addr = htonl(0x7f000100 + 1 + counter % 250);
+
+    (void) setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
+                      sizeof(one));
+
+    if (bind(c->fd, (struct sockaddr *) &sin, sizeof(sin)) == -1) {
+        give_up("bind");
+    }
+
     sin.sin_port = htons(port);
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 
@@ -191,7 +300,7 @@ client_open(client_t *c)
         return -1;
     }
 
-    c->ssl = SSL_new(contexts[roll() % 2]);
+    c->ssl = SSL_new(c->kind->ctx);
     c->in = BIO_new(BIO_s_mem());
     c->out = BIO_new(BIO_s_mem());
 
@@ -202,10 +311,8 @@ client_open(client_t *c)
     SSL_set_bio(c->ssl, c->in, c->out);
     SSL_set_connect_state(c->ssl);
 
-    /* and now and then a name that the server has not */
-
-    (void) SSL_set_tlsext_host_name(c->ssl, (roll() % 32) ? names[roll()
-                                            % nnames] : "no.example");
+    (void) SSL_set_tlsext_host_name(c->ssl, c->stranger ? "no.example"
+                                                        : c->kind->name);
 
     ee.events = EPOLLIN|EPOLLOUT|EPOLLET|EPOLLRDHUP;
     ee.data.ptr = c;
@@ -259,6 +366,7 @@ client_end(client_t *c)
 
     case END_TALK:
         c->cut = (size_t) -1;
+        c->talk = 1;
         return;
 
     default:
@@ -301,6 +409,81 @@ client_split(client_t *c, size_t size)
 }
 
 
+static void
+client_noise(client_t *c, size_t n)
+{
+    size_t  i;
+
+    for (i = 0; i < n; i++) {
+        c->room[c->n++] = (uint8_t) roll();
+    }
+}
+
+
+/* What should not come, now that there is a connection; or a request. */
+
+static void
+client_speak(client_t *c)
+{
+    int  i, n;
+
+    static const uint8_t  head[] = { 23, 3, 3, 0, 64 };
+    static const char     request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    c->spoken = 1;
+    spoken++;
+
+    switch (c->after) {
+
+    case AFTER_NOISE:
+        c->talk = 1;
+        client_noise(c, 64);
+        return;
+
+    case AFTER_RECORD:
+        memcpy(c->room, head, sizeof(head));
+        c->n = sizeof(head);
+        client_noise(c, 64);
+        return;
+
+    case AFTER_PLAIN:
+        c->n = sizeof(request) - 1;
+        memcpy(c->room, request, c->n);
+        return;
+
+    case AFTER_REQUEST:
+        (void) SSL_write(c->ssl, request, sizeof(request) - 1);
+        break;
+
+    case AFTER_PART:
+        (void) SSL_write(c->ssl, request, 1 + roll() % 20);
+        break;
+
+    case AFTER_AGAIN:
+        for (i = 0; i < 8; i++) {
+            if (SSL_version(c->ssl) == TLS1_3_VERSION) {
+                (void) SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
+
+            } else if (i == 0) {
+                (void) SSL_renegotiate(c->ssl);
+            }
+
+            (void) SSL_do_handshake(c->ssl);
+        }
+
+        break;
+
+    default:
+        break;
+    }
+
+    ERR_clear_error();
+
+    n = BIO_read(c->out, c->room, ROOM / 4);
+    c->n = (n > 0) ? n : 0;
+}
+
+
 /* Fills room with what the client has to say next. */
 
 static void
@@ -315,17 +498,17 @@ client_think(client_t *c)
     c->n = 0;
     c->sent = 0;
 
-    if (c->cut == (size_t) -1) {
-        for (n = 0; n < 64; n++) {
-            c->room[n] = (uint8_t) roll();
-        }
-
-        c->n = 64;
+    if (c->talk) {
+        client_noise(c, 64);
         c->pause = 10;
         return;
     }
 
-    if (SSL_is_init_finished(c->ssl)) {
+    if (c->done) {
+        if (!c->spoken) {
+            client_speak(c);
+        }
+
         return;
     }
 
@@ -343,10 +526,15 @@ client_think(client_t *c)
 
     if (rc == 1) {
         finished++;
+        c->done = 1;
+
+        if (c->plain) {
+            c->kind->whole = c->total + c->n;
+        }
 
         /* nothing new comes of it any more */
-        if (c->last > now() + 50) {
-            c->last = now() + 50;
+        if (c->last > now() + 100) {
+            c->last = now() + 100;
         }
     }
 }
@@ -402,6 +590,11 @@ client_send(client_t *c, int64_t t)
         }
 
         if (c->cut != (size_t) -1 && c->total >= c->cut) {
+
+            if (c->plain) {
+                c->kind->cut[c->cut] = 1;
+            }
+
             client_end(c);
             return;
         }
@@ -427,6 +620,7 @@ client_read(client_t *c)
         }
 
         if (n <= 0) {
+            refused += (n == -1 && errno == ECONNREFUSED);
             client_close(c);
             return;
         }
@@ -495,13 +689,36 @@ run(client_t *clients, int n, int seconds)
 }
 
 
+/* 1.2, 1.3, and 1.3 whose first key share the server does not take. */
+
+static SSL_CTX *
+context(int n)
+{
+    int       version;
+    SSL_CTX  *ctx;
+
+    version = n ? TLS1_3_VERSION : TLS1_2_VERSION;
+
+    ctx = SSL_CTX_new(TLS_client_method());
+
+    if (ctx == NULL
+        || SSL_CTX_set_max_proto_version(ctx, version) != 1
+        || (n == 2 && SSL_CTX_set1_groups_list(ctx, "X448:P-256") != 1))
+    {
+        give_up("openssl");
+    }
+
+    return ctx;
+}
+
+
 int
 main(int argc, char **argv)
 {
     int        i, n;
     client_t  *clients;
 
-    if (argc < 6) {
+    if (argc < 6 || (argc - 5) * VERSIONS > KINDS) {
         fprintf(stderr, "usage: hostile <port> <connections> <seconds> "
                 "<seed> <name> ...\n");
         return 2;
@@ -510,19 +727,16 @@ main(int argc, char **argv)
     port = atoi(argv[1]);
     n = atoi(argv[2]);
     seed = (strtoull(argv[4], NULL, 10) + 1) * 0x9e3779b97f4a7c15ULL;
-    names = argv + 5;
-    nnames = argc - 5;
 
-    for (i = 0; i < 2; i++) {
-        contexts[i] = SSL_CTX_new(TLS_client_method());
+    for (i = 0; i < VERSIONS; i++) {
+        contexts[i] = context(i);
+    }
 
-        if (contexts[i] == NULL
-            || SSL_CTX_set_max_proto_version(contexts[i], i ? TLS1_3_VERSION
-                                                            : TLS1_2_VERSION)
-               != 1)
-        {
-            give_up("openssl");
-        }
+    nkinds = (argc - 5) * VERSIONS;
+
+    for (i = 0; i < nkinds; i++) {
+        kinds[i].ctx = contexts[i % VERSIONS];
+        kinds[i].name = argv[5 + i / VERSIONS];
     }
 
     ep = epoll_create1(0);
@@ -545,10 +759,13 @@ main(int argc, char **argv)
     }
 
     printf("%u connections, %u refused, %u cut off, %u answers, %u finished, "
-           "%u overdue\n", opened, refused, cuts, answered, finished, overdue);
+           "%u spoken after, %u overdue, %u never cut at\n", opened, refused,
+           cuts, answered, finished, spoken, overdue, kinds_left());
 
-    SSL_CTX_free(contexts[0]);
-    SSL_CTX_free(contexts[1]);
+    for (i = 0; i < VERSIONS; i++) {
+        SSL_CTX_free(contexts[i]);
+    }
+
     free(clients);
 
     return 0;

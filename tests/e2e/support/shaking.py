@@ -1,5 +1,6 @@
 """Handshakes taken apart: flights as bytes, to be sent as a test likes."""
 
+import select
 import socket
 import ssl
 import struct
@@ -54,11 +55,22 @@ class Shaking:
     def get(self, path="/"):
         """A request; the answer up to the end of the connection."""
 
-        self.tls.write((f"GET {path} HTTP/1.1\r\nHost: example.com\r\n"
-                        "Connection: close\r\n\r\n").encode())
+        return self.ask(path).answer()
+
+    def ask(self, path="/"):
+        return self.say((f"GET {path} HTTP/1.1\r\nHost: example.com\r\n"
+                         "Connection: close\r\n\r\n").encode())
+
+    def say(self, data):
+        self.tls.write(data)
         self.sock.sendall(self.outgoing.read())
+        return self
+
+    def answer(self, last=None):
+        """Up to the end of the connection, or to these bytes."""
+
         text = b""
-        while True:
+        while last is None or last not in text:
             try:
                 piece = self.tls.read(65536)
             except ssl.SSLWantReadError:
@@ -72,6 +84,7 @@ class Shaking:
             if not piece:
                 return text
             text += piece
+        return text
 
     def ended(self):
         """True if the server has closed the connection; waits for it."""
@@ -81,6 +94,17 @@ class Shaking:
                 pass
         except ConnectionResetError:
             pass
+        return True
+
+    def waits(self):
+        """False if the server has closed the connection by now."""
+
+        while select.select([self.sock], [], [], 0)[0]:
+            try:
+                if not self.sock.recv(65536):
+                    return False
+            except ConnectionResetError:
+                return False
         return True
 
     def reset(self):

@@ -55,8 +55,12 @@ class Peer:
             serialization.PublicFormat.UncompressedPoint)
 
 
-def client_context(version=None, root=None, alpn=None, ciphers=None):
-    """Verifies against root (PEM) if it is given, else trusts all."""
+def client_context(version=None, root=None, alpn=None, ciphers=None,
+                   own=None):
+    """
+    Verifies against root (PEM) if it is given, else trusts all.  own: the
+    client's certificate and key, paths.
+    """
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -73,6 +77,8 @@ def client_context(version=None, root=None, alpn=None, ciphers=None):
         context.set_alpn_protocols(alpn)
     if ciphers:
         context.set_ciphers(ciphers)
+    if own:
+        context.load_cert_chain(*own)
 
     return context
 
@@ -94,6 +100,24 @@ def handshake(name, port=443, address="127.0.0.1", timeout=10, context=None,
             if talk:
                 talk(tls)
             return peer
+
+
+def resume(context, name, session=None, port=443, address="127.0.0.1"):
+    """
+    (session, whether the one offered was taken, the answer); sessions of
+    TLS 1.3 come with the answer to a request.
+    """
+
+    with socket.create_connection((address, port), 10) as raw:
+        with context.wrap_socket(raw, server_hostname=name,
+                                 session=session) as s:
+            s.sendall(f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
+            answer = b""
+            while True:
+                data = s.recv(65536)
+                if not data:
+                    return s.session, s.session_reused, answer
+                answer += data
 
 
 def fetch(name, path="/", port=443, address="127.0.0.1", timeout=10,
@@ -139,7 +163,8 @@ class HandshakeStream:
         self.name = name
         self.options = options
         self.pause = pause
-        self.contexts = [client_context(options.pop("version", None), root)
+        version = options.pop("version", None)
+        self.contexts = [client_context(version, root)
                          for _ in range(threads)]
         self.done = 0
         self.failures = []
