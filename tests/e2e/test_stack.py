@@ -241,7 +241,7 @@ def test_lua(serve, deepest, place, version):
                         require "ngx.ssl".server_name())
             }""" % (place, place))
 
-    for _ in range(30):
+    for _ in range(8):
         ask(version)
         ask(version, name=OTHER)
 
