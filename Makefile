@@ -14,7 +14,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check check-deep bench demo help clean FORCE
+.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check check-deep \
+        check-matrix bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
 
@@ -58,7 +59,8 @@ $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
 
 NGX      = $(or $(NGINX_SRC),$(BUILD)/nginx-src)
 NGX_INCS = $(addprefix -isystem $(BUILD)/nginx/,objs src/core src/event \
-             src/event/modules src/os/unix src/http src/http/modules)
+             src/event/modules src/event/quic src/os/unix src/http \
+             src/http/modules)
 NGX_SRCS = $(addprefix src/core/ngx_,array.c buf.c crc32.c hash.c inet.c \
              list.c md5.c palloc.c parse.c parse_time.c queue.c rbtree.c \
              sha1.c string.c)
@@ -213,6 +215,9 @@ check-deep:		## what takes too long for each change
 	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
 	    $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_fiber.py test_gap.py test_hostile.py
+
+check-matrix:		## SUITES (trixie testing) of Debian, in chroots
+	@scripts/check-matrix $(SUITES)
 
 bench: $(SHARED) $(BUILD)/bench/handshakes	## ratios against stock NGINX
 	@scripts/bench

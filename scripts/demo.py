@@ -212,7 +212,9 @@ def serial(cert):
 
 
 def until(cert):
-    return f"{cert.not_valid_after:%Y-%m-%d %H:%M:%S} UTC"
+    # the second name alone is left in newer ones of that library
+    end = getattr(cert, "not_valid_after_utc", None) or cert.not_valid_after
+    return f"{end:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def issuer(cert):

@@ -50,6 +50,9 @@ typedef struct {
 typedef ngx_uint_t (*ngx_autocert_shakes_pt)(ngx_connection_t *c);
 
 
+typedef void (*ngx_autocert_on_loop_pt)(void *data);
+
+
 typedef struct ngx_autocert_core_s  ngx_autocert_core_t;
 
 typedef struct {
@@ -120,6 +123,14 @@ ngx_autocert_import ngx_int_t ngx_autocert_find_name(
  */
 ngx_autocert_import ngx_int_t ngx_autocert_handshake(ngx_connection_t *c,
     ngx_uint_t index, ngx_uint_t fallback);
+
+/*
+ * Calls call(data) at once, on the stack of the event loop, wherever the
+ * caller is: engines of scripts compare addresses on their stack with those
+ * of an earlier call.  Nothing in there may lay a handshake aside.
+ */
+ngx_autocert_import void ngx_autocert_on_loop(ngx_autocert_on_loop_pt call,
+    void *data);
 
 /*
  * The key authorization of a pending HTTP-01 challenge, for this host (lower

@@ -5,8 +5,12 @@
 #include <sys/mman.h>
 
 
-/* address space, not memory: only pages that were touched cost any */
-#define NGX_AUTOCERT_FIBER_STACK  (256 * 1024)
+/*
+ * Address space, not memory: only pages that were touched cost any.  OpenSSL
+ * goes some 12 KiB deep.  The callbacks of other modules have what they have
+ * elsewhere: Lua stops a script that recurses after 4 MiB.
+ */
+#define NGX_AUTOCERT_FIBER_STACK  (8 * 1024 * 1024)
 
 
 typedef struct ngx_autocert_shaking_s  ngx_autocert_shaking_t;
@@ -23,6 +27,8 @@ struct ngx_autocert_fiber_s {
     ngx_event_t                    wake;
     ngx_autocert_fiber_cancel_pt   cancel;
     void                          *data;
+    ngx_autocert_on_loop_pt        call;        /* to be called by the loop */
+    void                          *argument;
     unsigned                       aside:1;
     unsigned                       cancelled:1;
     unsigned                       done:1;      /* the handler has returned */
@@ -199,6 +205,23 @@ void
 ngx_autocert_fiber_wake(ngx_autocert_fiber_t *fiber)
 {
     ngx_post_event(&fiber->wake, &ngx_posted_events);
+}
+
+
+void
+ngx_autocert_on_loop(ngx_autocert_on_loop_pt call, void *data)
+{
+    ngx_autocert_fiber_t  *fiber = ngx_autocert_fiber_running;
+
+    if (fiber == NULL) {
+        call(data);
+        return;
+    }
+
+    fiber->call = call;
+    fiber->argument = data;
+
+    ngx_autocert_switch(&fiber->context, &ngx_autocert_fiber_loop);
 }
 
 
@@ -382,9 +405,18 @@ ngx_autocert_fiber_enter(ngx_autocert_fiber_t *fiber)
 
     ngx_autocert_fiber_entries++;
 
-    ngx_autocert_fiber_running = fiber;
-    ngx_autocert_switch(&ngx_autocert_fiber_loop, &fiber->context);
-    ngx_autocert_fiber_running = NULL;
+    for ( ;; ) {
+        ngx_autocert_fiber_running = fiber;
+        ngx_autocert_switch(&ngx_autocert_fiber_loop, &fiber->context);
+        ngx_autocert_fiber_running = NULL;
+
+        if (fiber->call == NULL) {
+            break;
+        }
+
+        fiber->call(fiber->argument);
+        fiber->call = NULL;
+    }
 
     if (!fiber->done) {
         return;
@@ -553,6 +585,10 @@ ngx_autocert_fiber_get(void)
         ngx_free(fiber);
         return NULL;
     }
+
+    /* a huge page would be memory, and is what some kernels give first */
+
+    (void) madvise(p + ngx_pagesize, size, MADV_NOHUGEPAGE);
 
     ngx_autocert_timer(&fiber->wake, ngx_cycle->log,
                        ngx_autocert_fiber_wake_handler);

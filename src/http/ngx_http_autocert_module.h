@@ -49,6 +49,9 @@ char *ngx_http_autocert_merge_srv_conf(ngx_conf_t *cf, void *parent,
 ngx_int_t ngx_http_autocert_preconfiguration(ngx_conf_t *cf);
 ngx_int_t ngx_http_autocert_postconfiguration(ngx_conf_t *cf);
 
+/* A server without autocert, whose handshakes may begin where ours do. */
+void ngx_http_autocert_beside(ngx_http_core_srv_conf_t *cscf);
+
 /* Sets the certificate callback and the session id context of a server. */
 ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,
     ngx_http_core_srv_conf_t *cscf);

@@ -4,7 +4,18 @@
 #include <openssl/evp.h>
 
 
+/* A call of NGINX's own certificate callback. */
+
+typedef struct {
+    ngx_ssl_conn_t           *ssl;
+    ngx_http_ssl_srv_conf_t  *sscf;
+    int                       rc;
+} ngx_http_autocert_variables_t;
+
+
 static int ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data);
+static int ngx_http_autocert_variables(ngx_ssl_conn_t *ssl, void *data);
+static void ngx_http_autocert_variables_call(void *data);
 static ngx_int_t ngx_http_autocert_session_context(ngx_conf_t *cf,
     ngx_http_core_srv_conf_t *cscf, ngx_http_ssl_srv_conf_t *sscf);
 static int ngx_http_autocert_digest_store(EVP_MD_CTX *md, X509_STORE *store);
@@ -27,6 +38,19 @@ ngx_http_autocert_serve(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf)
     SSL_CTX_set_cert_cb(sscf->ssl.ctx, ngx_http_autocert_certificate, cscf);
 
     return ngx_http_autocert_session_context(cf, cscf, sscf);
+}
+
+
+void
+ngx_http_autocert_beside(ngx_http_core_srv_conf_t *cscf)
+{
+    ngx_http_ssl_srv_conf_t  *sscf;
+
+    sscf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_ssl_module);
+
+    if (sscf->ssl.ctx && sscf->certificate_values) {
+        SSL_CTX_set_cert_cb(sscf->ssl.ctx, ngx_http_autocert_variables, sscf);
+    }
 }
 
 
@@ -77,10 +101,35 @@ ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
     rc = ngx_autocert_handshake(c, index, ascf->fallback);
 
     if (rc == NGX_DECLINED && sscf->certificate_values) {
-        return ngx_http_ssl_certificate(ssl, sscf);
+        return ngx_http_autocert_variables(ssl, sscf);
     }
 
     return rc != NGX_ERROR;
+}
+
+
+/* In place of NGINX's own: what computes variables expects NGINX's stack. */
+
+static int
+ngx_http_autocert_variables(ngx_ssl_conn_t *ssl, void *data)
+{
+    ngx_http_autocert_variables_t  variables;
+
+    variables.ssl = ssl;
+    variables.sscf = data;
+
+    ngx_autocert_on_loop(ngx_http_autocert_variables_call, &variables);
+
+    return variables.rc;
+}
+
+
+static void
+ngx_http_autocert_variables_call(void *data)
+{
+    ngx_http_autocert_variables_t  *variables = data;
+
+    variables->rc = ngx_http_ssl_certificate(variables->ssl, variables->sscf);
 }
 
 

@@ -32,6 +32,26 @@ def pytest_configure(config):
     shutil.rmtree(KEPT, ignore_errors=True)
 
 
+MEASURED = []
+
+
+@pytest.fixture
+def measured():
+    """measured(what, value): told after all tests, for people to read."""
+
+    def note(what, value):
+        MEASURED.append(f"{what:<44} {value}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter):
+    if MEASURED:
+        terminalreporter.section("measured")
+        for line in MEASURED:
+            terminalreporter.write_line(line)
+
+
 class TooLong(Exception):
     pass
 

@@ -9,7 +9,6 @@ import pytest
 from support import tls
 from support.aside import (NAME, UNSIGNED, Stopped, aside, configured, quiet,
                            serving, stacks, status)
-from support.nginx import ASAN
 from support.shaking import Shaking
 from support.wait import wait_for
 
@@ -340,7 +339,7 @@ def test_hello_retry_request(serve):
     text = tls.s_client("-tls1_3", "-groups", "P-384:X25519", "-msg",
                         name=NAME)
     assert text.count("ClientHello") >= 2
-    assert "Server Temp Key: X25519" in text
+    assert re.search("(Server|Peer) Temp Key: X25519", text)
 
 
 def test_proxy_protocol(nginx):
@@ -460,22 +459,3 @@ def test_client_certificates(serve, authority, place):
                             b"Connection: close\r\n\r\n")
         assert "hello" in text
     quiet()
-
-
-@pytest.mark.skipif(bool(ASAN), reason="other mappings look the same")
-def test_stack_has_room(serve):
-    """The mappings of 256 KiB behind a guard page, as the kernel sees them."""
-
-    server = serve(curve="secp384r1")
-    for version in tls.TLS12, tls.TLS13:
-        for _ in range(5):
-            tls.handshake(NAME, version=version)
-
-    with open(f"/proc/{server.workers()[0]}/smaps") as f:
-        text = f.read()
-
-    used = [int(m.group(1)) for m in re.finditer(
-        r"\nSize: +256 kB\n(?:.*\n){2}Rss: +(\d+) kB", text)]
-
-    assert used, "no stack was found"
-    assert max(used) <= 64, used

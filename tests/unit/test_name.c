@@ -131,7 +131,8 @@ test_name_check(void **state)
                 fail_msg("%d: %s", (int) i, err);
             }
 
-            assert_string_equal(out.data, test_name_checks[i].out);
+            assert_string_equal((char *) out.data,
+                                test_name_checks[i].out);
             assert_int_equal(out.len, strlen(test_name_checks[i].out));
             continue;
         }

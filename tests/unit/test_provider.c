@@ -265,7 +265,7 @@ test_provider_digest_sign(void **state)
             assert_int_equal(EVP_DigestSign(ctx, NULL, &len,
                                             (u_char *) "text", 4),
                              1);
-            assert_in_range(len, 72, sizeof(signature));
+            assert_true(len >= 72 && len <= sizeof(signature));
 
             len = sizeof(signature);
             assert_int_equal(EVP_DigestSign(ctx, signature, &len,

@@ -5,6 +5,7 @@ import re
 from . import proc, tls
 from .certs import self_signed
 from .shaking import Shaking
+from .stacks import find
 from .wait import wait_for
 
 NAME = "example.com"
@@ -76,18 +77,7 @@ def aside(n=1, **options):
 def stacks(server):
     """How many stacks for handshakes its workers have by now."""
 
-    found = 0
-    for pid in server.workers(leaving=True):
-        guard = None
-        with open(f"/proc/{pid}/maps") as f:
-            for line in f:
-                where, flags = line.split()[:2]
-                first, last = (int(n, 16) for n in where.split("-"))
-                if flags == "---p" and last - first == 4096:
-                    guard = last
-                elif flags == "rw-p" and first == guard:
-                    found += (last - first == 256 * 1024)
-    return found
+    return sum(len(find(pid)) for pid in server.workers(leaving=True))
 
 
 def status():

@@ -11,10 +11,15 @@ from cryptography.x509.oid import NameOID
 
 CURVES = {"secp256r1": ec.SECP256R1, "secp384r1": ec.SECP384R1}
 
+CA_USAGE = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=False,
+    content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, encipher_only=False, decipher_only=False)
+
 
 def make_key(kind="secp256r1"):
-    if kind == "rsa":
-        return rsa.generate_private_key(65537, 2048)
+    if kind.startswith("rsa"):
+        return rsa.generate_private_key(65537, int(kind[3:] or 2048))
     return ec.generate_private_key(CURVES[kind]())
 
 
@@ -72,7 +77,7 @@ def sign(names, key, issuer=None, issuer_key=None, life=90 * 86400, age=60,
          ca=False):
     """A certificate valid since age seconds, for life seconds from now."""
 
-    now = datetime.datetime.utcnow()
+    now = datetime.datetime.now(datetime.timezone.utc)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME,
                                             names[0][:64])])
     builder = x509.CertificateBuilder() \
@@ -82,9 +87,18 @@ def sign(names, key, issuer=None, issuer_key=None, life=90 * 86400, age=60,
         .serial_number(x509.random_serial_number()) \
         .not_valid_before(now - datetime.timedelta(seconds=age)) \
         .not_valid_after(now + datetime.timedelta(seconds=life)) \
-        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+        .add_extension(x509.BasicConstraints(ca, None), critical=True) \
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(
+            key.public_key()), critical=False)
 
-    if not ca:
+    if issuer:
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                issuer_key.public_key()), critical=False)
+
+    if ca:
+        builder = builder.add_extension(CA_USAGE, critical=True)
+    else:
         builder = builder.add_extension(
             x509.SubjectAlternativeName([general_name(n) for n in names]),
             critical=False)
@@ -99,15 +113,17 @@ def self_signed(names, kind="secp256r1", key=None, **more):
 
 
 class Authority:
-    """A CA of one certificate."""
+    """A CA of one certificate, or one below another."""
 
-    def __init__(self, name="Test CA"):
-        self.key = make_key()
-        self.cert = sign([name], self.key, ca=True, life=3650 * 86400)
+    def __init__(self, name="Test CA", kind="secp256r1", above=None):
+        self.key = make_key(kind)
+        self.cert = sign([name], self.key, above and above.cert,
+                         above and above.key, ca=True, life=3650 * 86400)
+        self.chain = [self.cert] + (above.chain if above else [])
         self.pem = self.cert.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, names, kind="secp256r1", key=None, **more):
         names = [names] if isinstance(names, str) else names
         key = key or make_key(kind)
-        return Pair([sign(names, key, self.cert, self.key, **more), self.cert],
-                    key)
+        return Pair([sign(names, key, self.cert, self.key, **more),
+                     *self.chain], key)

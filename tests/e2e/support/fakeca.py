@@ -460,7 +460,7 @@ class FakeCA:
         return Reply(200, self.order_object(n))
 
     def issue(self, o, names=None, key=None):
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         names = names or [o["name"]]
         o["certificate"] = x509.CertificateBuilder() \
             .subject_name(x509.Name([x509.NameAttribute(

@@ -7,6 +7,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from .nginx import BUILD
 
+FORMS = {"PKCS8": serialization.PrivateFormat.PKCS8,
+         "TraditionalOpenSSL": serialization.PrivateFormat.TraditionalOpenSSL}
+
 
 class Find:
     def __init__(self, line):
@@ -60,14 +63,13 @@ class Scan:
                 self.bytes(f"{label}:{name}-le",
                            value.to_bytes(size, "little"))
 
-        for form in (serialization.PrivateFormat.PKCS8,
-                     serialization.PrivateFormat.TraditionalOpenSSL):
+        for name, form in FORMS.items():
             pem = key.private_bytes(serialization.Encoding.PEM, form,
                                     serialization.NoEncryption())
             der = key.private_bytes(serialization.Encoding.DER, form,
                                     serialization.NoEncryption())
-            self.pem(f"{label}:pem-{form.name}", pem)
-            self.secret_der(f"{label}:der-{form.name}", der, key)
+            self.pem(f"{label}:pem-{name}", pem)
+            self.secret_der(f"{label}:der-{name}", der, key)
 
         return self
 

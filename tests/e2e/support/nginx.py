@@ -18,6 +18,9 @@ BINARY = os.environ.get("NGINX", shutil.which("nginx") or "/usr/sbin/nginx")
 MODULES = [f"{BUILD}{'/asan' if ASAN else ''}/{name}.so"
            for name in ("ngx_autocert_module", "ngx_http_autocert_module")]
 
+# where the modules of other packages are
+PACKAGED = "/usr/lib/nginx/modules"
+
 HELPER = "nginx: autocert helper"
 WORKER = "nginx: worker process"
 

@@ -49,6 +49,9 @@ class Pebble(Daemon):
         }
         if validity:
             settings["certificateValidityPeriod"] = validity
+            # newer ones have it in profiles, and take the only one there is
+            settings["profiles"] = {"default": {
+                "description": "the only one", "validityPeriod": validity}}
         settings.update(config or {})
 
         self.config = f"{self.dir}/pebble.json"
