@@ -219,7 +219,12 @@ check-deep:		## what takes too long for each change
 check-matrix:		## SUITES (trixie testing) of Debian, in chroots
 	@scripts/check-matrix $(SUITES)
 
-bench: $(SHARED) $(BUILD)/bench/handshakes	## ratios against stock NGINX
+$(BUILD)/bench/%.so: bench/%.c
+	@mkdir -p $(@D)
+	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
+
+bench: $(SHARED) $(BUILD)/bench/handshakes $(BUILD)/bench/waits.so
+bench:	## ratios against stock NGINX
 	@scripts/bench
 
 demo:			## the main job, live

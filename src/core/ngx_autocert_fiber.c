@@ -12,6 +12,9 @@
  */
 #define NGX_AUTOCERT_FIBER_STACK  (8 * 1024 * 1024)
 
+/* Handshakes that go on in one turn of the event loop, at least. */
+#define NGX_AUTOCERT_FIBER_TURN   2
+
 
 typedef struct ngx_autocert_shaking_s  ngx_autocert_shaking_t;
 
@@ -24,11 +27,12 @@ struct ngx_autocert_fiber_s {
     ngx_autocert_shaking_t        *shaking;
     ngx_event_t                   *event;       /* its handler's argument */
     ngx_event_handler_pt           handler;
-    ngx_event_t                    wake;
+    ngx_queue_t                    queue;       /* woken */
     ngx_autocert_fiber_cancel_pt   cancel;
     void                          *data;
     ngx_autocert_on_loop_pt        call;        /* to be called by the loop */
     void                          *argument;
+    unsigned                       woken:1;
     unsigned                       aside:1;
     unsigned                       cancelled:1;
     unsigned                       done:1;      /* the handler has returned */
@@ -65,7 +69,7 @@ static void ngx_autocert_fiber_left(ngx_autocert_shaking_t *s);
 static void ngx_autocert_fiber_cork(ngx_autocert_shaking_t *s);
 static void ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s);
 static void ngx_autocert_fiber_guard(ngx_event_t *ev);
-static void ngx_autocert_fiber_wake_handler(ngx_event_t *ev);
+static void ngx_autocert_fiber_turn_handler(ngx_event_t *ev);
 static ngx_autocert_fiber_t *ngx_autocert_fiber_get(void);
 static void ngx_autocert_fiber_main(void);
 
@@ -79,6 +83,9 @@ static ngx_autocert_shaking_t     *ngx_autocert_shaking;
 static ngx_autocert_fiber_t       *ngx_autocert_fiber_free;
 static ngx_autocert_fiber_t       *ngx_autocert_fiber_running;
 static ngx_uint_t                  ngx_autocert_fiber_entries;
+static ngx_event_t                 ngx_autocert_fiber_turn;
+static ngx_queue_t                 ngx_autocert_fiber_woken;
+static ngx_uint_t                  ngx_autocert_fiber_nwoken;
 static ngx_autocert_context_t      ngx_autocert_fiber_loop;
 
 
@@ -130,6 +137,10 @@ ngx_autocert_fiber_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     if (ngx_autocert_shaking == NULL) {
         return NGX_ERROR;
     }
+
+    ngx_queue_init(&ngx_autocert_fiber_woken);
+    ngx_autocert_timer(&ngx_autocert_fiber_turn, cycle->log,
+                       ngx_autocert_fiber_turn_handler);
 
     ngx_autocert_fiber_handlers = acf->core->handlers.elts;
     ngx_autocert_fiber_shakes = acf->shakes;
@@ -204,7 +215,16 @@ ngx_autocert_fiber_pause(ngx_autocert_fiber_cancel_pt cancel, void *data)
 void
 ngx_autocert_fiber_wake(ngx_autocert_fiber_t *fiber)
 {
-    ngx_post_event(&fiber->wake, &ngx_posted_events);
+    if (fiber->woken) {
+        return;
+    }
+
+    fiber->woken = 1;
+
+    ngx_queue_insert_tail(&ngx_autocert_fiber_woken, &fiber->queue);
+    ngx_autocert_fiber_nwoken++;
+
+    ngx_post_event(&ngx_autocert_fiber_turn, &ngx_posted_events);
 }
 
 
@@ -536,15 +556,34 @@ ngx_autocert_fiber_guard(ngx_event_t *ev)
 }
 
 
+/*
+ * Answers come together, and each lets a handshake run for a while: others
+ * have their turn in between.  The more wait, the more go on at once.
+ */
+
 static void
-ngx_autocert_fiber_wake_handler(ngx_event_t *ev)
+ngx_autocert_fiber_turn_handler(ngx_event_t *ev)
 {
+    ngx_uint_t             n;
+    ngx_queue_t           *q;
     ngx_autocert_fiber_t  *fiber;
 
-    fiber = (ngx_autocert_fiber_t *)
-                ((u_char *) ev - offsetof(ngx_autocert_fiber_t, wake));
+    n = ngx_max(NGX_AUTOCERT_FIBER_TURN, ngx_autocert_fiber_nwoken / 4);
 
-    ngx_autocert_fiber_enter(fiber);
+    while (n-- && ngx_autocert_fiber_nwoken) {
+        q = ngx_queue_head(&ngx_autocert_fiber_woken);
+        fiber = ngx_queue_data(q, ngx_autocert_fiber_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_autocert_fiber_nwoken--;
+        fiber->woken = 0;
+
+        ngx_autocert_fiber_enter(fiber);
+    }
+
+    if (ngx_autocert_fiber_nwoken) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+    }
 }
 
 
@@ -589,9 +628,6 @@ ngx_autocert_fiber_get(void)
     /* a huge page would be memory, and is what some kernels give first */
 
     (void) madvise(p + ngx_pagesize, size, MADV_NOHUGEPAGE);
-
-    ngx_autocert_timer(&fiber->wake, ngx_cycle->log,
-                       ngx_autocert_fiber_wake_handler);
 
     ngx_autocert_switch_make(&fiber->context, p + ngx_pagesize, size,
                              ngx_autocert_fiber_main);

@@ -49,7 +49,7 @@ ngx_uint_t ngx_autocert_fiber_entered(void);
 void ngx_autocert_fiber_pause(ngx_autocert_fiber_cancel_pt cancel,
     void *data);
 
-/* It goes on in this turn of the event loop, not within this call. */
+/* It goes on in this turn of the event loop or a later one. */
 void ngx_autocert_fiber_wake(ngx_autocert_fiber_t *fiber);
 
 #pragma GCC visibility pop
