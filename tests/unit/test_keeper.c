@@ -27,6 +27,7 @@ typedef struct {
     int                  nid;
     ngx_uint_t           calls;
     pthread_barrier_t   *barrier;   /* all who load meet here */
+    useconds_t           slow;      /* takes so long, at least */
 } test_keeper_load_t;
 
 
@@ -111,6 +112,10 @@ test_keeper_load(void *data, ngx_uint_t index, ngx_autocert_chain_t **chain,
 
     if (load->barrier) {
         (void) pthread_barrier_wait(load->barrier);
+    }
+
+    if (load->slow) {
+        (void) usleep(load->slow);
     }
 
     if (load->rc == NGX_OK) {
@@ -840,6 +845,43 @@ test_keeper_together(void **state)
 }
 
 
+/* One that takes long holds up neither those before it nor its own answer. */
+
+static void
+test_keeper_slow(void **state)
+{
+    int                       fd;
+    u_char                    digest[32];
+    EVP_PKEY                 *key;
+    ngx_autocert_question_t   q[3];
+
+    (void) state;
+
+    test_keeper_loads[2].slow = 2000;
+
+    fd = test_keeper_channel();
+    key = test_keeper_questions(fd, q, 3, digest, sizeof(digest));
+
+    q[1].index = 2;
+
+    test_keeper_send(fd, q, 3, NULL, 0);
+
+    test_keeper_answers_to(fd, &q[0], key, NGX_AUTOCERT_PROTOCOL_OK);
+    assert_int_equal(test_keeper_got.frames, 1);
+
+    /* this pair was read meanwhile, long enough for the patience of any */
+
+    test_keeper_answers_to(fd, &q[1], key, NGX_AUTOCERT_PROTOCOL_NONE);
+    assert_int_equal(test_keeper_got.frames, 2);
+
+    test_keeper_answers_to(fd, &q[2], key, NGX_AUTOCERT_PROTOCOL_OK);
+    assert_int_equal(test_keeper_got.frames, 3);
+
+    EVP_PKEY_free(key);
+    (void) close(fd);
+}
+
+
 /* Answers that together are longer than a frame, and than a socket's room. */
 
 static void
@@ -1477,6 +1519,7 @@ main(void)
         test_keeper_unit(test_keeper_chain_too_long),
         test_keeper_unit(test_keeper_batch),
         test_keeper_unit(test_keeper_together),
+        test_keeper_unit(test_keeper_slow),
         test_keeper_unit(test_keeper_long_chains),
         test_keeper_unit(test_keeper_spoilt),
         test_keeper_unit(test_keeper_abuse),
