@@ -951,6 +951,48 @@ test_remote_answers_garbage(void **state)
 }
 
 
+/* A frame as long as one may be; one byte more is not passed over. */
+
+static void
+test_remote_answers_long(void **state)
+{
+    size_t                  len;
+    u_char                 *frame, *body;
+    ngx_autocert_answer_t   answer;
+
+    (void) state;
+
+    frame = calloc(1, NGX_AUTOCERT_PROTOCOL_SIZE + 1);
+    body = calloc(1, NGX_AUTOCERT_PROTOCOL_SIZE);
+    assert_non_null(frame);
+    assert_non_null(body);
+
+    ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
+    answer.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    answer.number = 77;
+    answer.body.data = body;
+    answer.body.len = NGX_AUTOCERT_PROTOCOL_SIZE - 32;
+
+    len = ngx_autocert_protocol_answer_put(&answer, frame,
+                                           NGX_AUTOCERT_PROTOCOL_SIZE);
+    assert_int_equal(len, NGX_AUTOCERT_PROTOCOL_SIZE);
+
+    assert_true(test_remote_connect(test_remote) != -1);
+
+    assert_int_equal(send(test_remote_peer[0], frame, len, MSG_NOSIGNAL), len);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+
+    len++;
+
+    assert_int_equal(send(test_remote_peer[0], frame, len, MSG_NOSIGNAL), len);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_DECLINED);
+    assert_int_equal(test_remote_closes, 1);
+
+    free(frame);
+    free(body);
+}
+
+
 /* What a helper that dies leaves unanswered goes to its successor. */
 
 static void
@@ -1044,6 +1086,7 @@ main(void)
         test_remote_unit(test_remote_no_room),
         test_remote_unit(test_remote_answers),
         test_remote_unit(test_remote_answers_garbage),
+        test_remote_unit(test_remote_answers_long),
         test_remote_unit(test_remote_again),
         test_remote_unit(test_remote_beside),
         test_remote_unit(test_remote_nobody),
