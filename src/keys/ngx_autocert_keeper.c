@@ -520,16 +520,26 @@ static ngx_int_t
 ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     ngx_autocert_question_t *question)
 {
+    u_char                          id[NGX_AUTOCERT_KEY_ID];
     size_t                          len, room;
+    ngx_int_t                       rc;
     ngx_autocert_answer_t           answer;
     ngx_autocert_keeper_handler_t  *h;
 
-    /* a chain may take all the room there is */
+    rc = ngx_autocert_keeper_id(ch->keeper, question->index, id);
 
-    if (question->type == NGX_AUTOCERT_PROTOCOL_CHAIN
+    /* a chain may take all the room there is, and to read a pair long */
+
+    if ((question->type == NGX_AUTOCERT_PROTOCOL_CHAIN || rc == NGX_DECLINED)
         && ngx_autocert_keeper_flush(ch) != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    /* to sign, too: the chain may be known from a predecessor of ours */
+
+    if (rc == NGX_DECLINED) {
+        ngx_autocert_keeper_fill(ch->keeper, question->index);
     }
 
     room = ch->answers + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
@@ -607,8 +617,6 @@ ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
     size_t                       len;
     ngx_autocert_keeper_pair_t  *pair;
 
-    ngx_autocert_keeper_fill(keeper, question->index);
-
     pair = ngx_autocert_keeper_get(keeper, question->index, NULL,
                                    &answer->generation);
     if (pair == NULL) {
@@ -635,10 +643,6 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     u_char                       signature[NGX_AUTOCERT_SIGNER_SIZE];
     ngx_int_t                    rc;
     ngx_autocert_keeper_pair_t  *pair;
-
-    /* a worker may know the chain from a predecessor of this process */
-
-    ngx_autocert_keeper_fill(keeper, question->index);
 
     pair = ngx_autocert_keeper_get(keeper, question->index, question->id,
                                    NULL);
@@ -674,13 +678,6 @@ ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
     ngx_autocert_keeper_slot_t  *slot;
 
     slot = &keeper->slots[index];
-
-    pair = ngx_autocert_keeper_get(keeper, index, NULL, NULL);
-
-    if (pair != NULL) {
-        ngx_autocert_keeper_put(keeper, pair);
-        return;
-    }
 
     if (keeper->load(keeper->data, index, &chain, &key) == NGX_OK) {
         pair = ngx_autocert_keeper_pair(chain, key);

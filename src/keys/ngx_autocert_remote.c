@@ -116,7 +116,10 @@ ngx_autocert_remote_take(ngx_autocert_remote_t *remote)
     ssize_t  n;
 
     while (remote->fd != -1) {
-        n = recv(remote->fd, remote->frame, NGX_AUTOCERT_PROTOCOL_SIZE, 0);
+        /* MSG_TRUNC: the length that the frame has, not that of its copy */
+
+        n = recv(remote->fd, remote->frame, NGX_AUTOCERT_PROTOCOL_SIZE,
+                 MSG_TRUNC);
 
         if (n == -1 && errno == EINTR) {
             continue;
@@ -126,7 +129,7 @@ ngx_autocert_remote_take(ngx_autocert_remote_t *remote)
             return NGX_OK;
         }
 
-        if (n <= 0
+        if (n <= 0 || n > NGX_AUTOCERT_PROTOCOL_SIZE
             || ngx_autocert_remote_answers(remote, remote->frame, n) != NGX_OK)
         {
             ngx_autocert_remote_lost(remote);

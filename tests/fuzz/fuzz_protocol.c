@@ -6,8 +6,8 @@
 
 
 /*
- * Each input is a hello, a question and an answer.  What is got of it, put
- * again, is the same frame, and does not fit into one byte less.
+ * Each input is a hello, a frame of questions and a frame of answers.  What is
+ * got of it, put again, is the same bytes, and does not fit into one less.
  */
 
 
@@ -55,16 +55,25 @@ fuzz_protocol_hello(u_char *frame, size_t size, u_char *out)
 }
 
 
-static void
+/* The length of the question that the frame begins with, or 0. */
+
+static size_t
 fuzz_protocol_question(u_char *frame, size_t size, u_char *out)
 {
+    size_t                   n;
     ngx_autocert_question_t  q;
 
-    if (ngx_autocert_protocol_question_get(&q, frame, size) != NGX_OK) {
-        return;
+    n = ngx_autocert_protocol_question_get(&q, frame, size);
+
+    if (n == 0) {
+        return 0;
     }
 
-    fuzz_protocol_view(&q.digest, frame, size);
+    if (n > size || n > NGX_AUTOCERT_PROTOCOL_QUESTION) {
+        abort();
+    }
+
+    fuzz_protocol_view(&q.digest, frame, n);
 
     switch (q.type) {
 
@@ -88,39 +97,51 @@ fuzz_protocol_question(u_char *frame, size_t size, u_char *out)
         abort();
     }
 
-    if (ngx_autocert_protocol_question_put(&q, out, size - 1) != 0) {
+    if (ngx_autocert_protocol_question_put(&q, out, n - 1) != 0) {
         abort();
     }
 
-    fuzz_protocol_same(out, ngx_autocert_protocol_question_put(&q, out, size),
-                       frame, size);
+    fuzz_protocol_same(out, ngx_autocert_protocol_question_put(&q, out, n),
+                       frame, n);
+
+    return n;
 }
 
 
-static void
+static size_t
 fuzz_protocol_answer(u_char *frame, size_t size, u_char *out)
 {
+    size_t                 n;
     ngx_autocert_answer_t  a;
 
-    if (ngx_autocert_protocol_answer_get(&a, frame, size) != NGX_OK) {
-        return;
+    n = ngx_autocert_protocol_answer_get(&a, frame, size);
+
+    if (n == 0) {
+        return 0;
     }
 
-    fuzz_protocol_view(&a.body, frame, size);
-
-    if (ngx_autocert_protocol_answer_put(&a, out, size - 1) != 0) {
+    if (n > size) {
         abort();
     }
 
-    fuzz_protocol_same(out, ngx_autocert_protocol_answer_put(&a, out, size),
-                       frame, size);
+    fuzz_protocol_view(&a.body, frame, n);
+
+    if (ngx_autocert_protocol_answer_put(&a, out, n - 1) != 0) {
+        abort();
+    }
+
+    fuzz_protocol_same(out, ngx_autocert_protocol_answer_put(&a, out, n),
+                       frame, n);
+
+    return n;
 }
 
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    u_char  *frame, *out;
+    size_t   n;
+    u_char  *frame, *out, *p;
 
     /* a copy of exactly its length: a read beyond it is seen */
 
@@ -131,8 +152,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ngx_memcpy(frame, data, size);
 
         fuzz_protocol_hello(frame, size, out);
-        fuzz_protocol_question(frame, size, out);
-        fuzz_protocol_answer(frame, size, out);
+
+        p = frame;
+
+        do {
+            n = fuzz_protocol_question(p, frame + size - p, out);
+            p += n;
+        } while (n);
+
+        p = frame;
+
+        do {
+            n = fuzz_protocol_answer(p, frame + size - p, out);
+            p += n;
+        } while (n);
     }
 
     free(frame);

@@ -27,13 +27,17 @@ typedef struct {
     int                  nid;
     ngx_uint_t           calls;
     pthread_barrier_t   *barrier;   /* all who load meet here */
+    useconds_t           slow;      /* takes so long, at least */
 } test_keeper_load_t;
 
 
-/* An answer and the frame that it looks into. */
+/* An answer, the frame that it looks into, and what is left of that. */
 
 typedef struct {
     ngx_autocert_answer_t   answer;
+    ngx_uint_t              frames;
+    u_char                 *next;
+    u_char                 *end;
     u_char                  frame[NGX_AUTOCERT_PROTOCOL_SIZE];
 } test_keeper_got_t;
 
@@ -110,6 +114,10 @@ test_keeper_load(void *data, ngx_uint_t index, ngx_autocert_chain_t **chain,
         (void) pthread_barrier_wait(load->barrier);
     }
 
+    if (load->slow) {
+        (void) usleep(load->slow);
+    }
+
     if (load->rc == NGX_OK) {
         test_keeper_pair(index, load->nid, chain, key);
     }
@@ -130,6 +138,8 @@ test_keeper_setup(void **state)
         test_keeper_loads[i].nid = (i == 1) ? NID_secp384r1
                                             : NID_X9_62_prime256v1;
     }
+
+    ngx_memzero(&test_keeper_got, sizeof(test_keeper_got_t));
 
     test_keeper_pid = 1000;
     test_keeper_open = test_keeper_descriptors();
@@ -187,15 +197,26 @@ test_keeper_serve(uint32_t pid)
 static ngx_int_t
 test_keeper_recv(int fd, test_keeper_got_t *got)
 {
+    size_t   len;
     ssize_t  n;
 
-    n = recv(fd, got->frame, sizeof(got->frame), 0);
+    if (got->next == got->end) {
+        n = recv(fd, got->frame, sizeof(got->frame), 0);
 
-    if (n <= 0) {
-        return NGX_DONE;
+        if (n <= 0) {
+            return NGX_DONE;
+        }
+
+        got->frames++;
+        got->next = got->frame;
+        got->end = got->frame + n;
     }
 
-    return ngx_autocert_protocol_answer_get(&got->answer, got->frame, n);
+    len = ngx_autocert_protocol_answer_get(&got->answer, got->next,
+                                           got->end - got->next);
+    got->next += len;
+
+    return len ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -329,16 +350,35 @@ test_keeper_leaf(ngx_autocert_answer_t *answer)
 }
 
 
+static ngx_int_t
+test_keeper_verify(ngx_autocert_answer_t *answer, ngx_str_t *digest,
+    EVP_PKEY *key)
+{
+    int            rc;
+    EVP_PKEY_CTX  *ctx;
+
+    ctx = EVP_PKEY_CTX_new(key, NULL);
+
+    rc = ctx != NULL
+         && EVP_PKEY_verify_init(ctx) == 1
+         && EVP_PKEY_verify(ctx, answer->body.data, answer->body.len,
+                            digest->data, digest->len)
+            == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+
+    return rc ? NGX_OK : NGX_ERROR;
+}
+
+
 /* NGX_OK if it was signed, and well; else what the keeper said. */
 
 static ngx_int_t
 test_keeper_sign(int fd, uint32_t index, u_char *id, EVP_PKEY *key,
     test_keeper_got_t *got)
 {
-    int                       rc;
-    u_char                    md[32];
-    EVP_PKEY_CTX             *ctx;
-    ngx_autocert_question_t   question;
+    u_char                   md[32];
+    ngx_autocert_question_t  question;
 
     ngx_memset(md, (int) index + 1, sizeof(md));
 
@@ -357,17 +397,7 @@ test_keeper_sign(int fd, uint32_t index, u_char *id, EVP_PKEY *key,
                                     : (ngx_int_t) got->answer.status;
     }
 
-    ctx = EVP_PKEY_CTX_new(key, NULL);
-
-    rc = ctx != NULL
-         && EVP_PKEY_verify_init(ctx) == 1
-         && EVP_PKEY_verify(ctx, got->answer.body.data, got->answer.body.len,
-                            md, sizeof(md))
-            == 1;
-
-    EVP_PKEY_CTX_free(ctx);
-
-    return rc ? NGX_OK : NGX_ERROR;
+    return test_keeper_verify(&got->answer, &question.digest, key);
 }
 
 
@@ -644,6 +674,324 @@ test_keeper_chain_too_long(void **state)
 }
 
 
+/* n questions in one frame, and bytes that are none. */
+
+static void
+test_keeper_send(int fd, ngx_autocert_question_t *questions, ngx_uint_t n,
+    u_char *more, size_t len)
+{
+    u_char      *p, frame[4096];
+    ngx_uint_t   i;
+
+    p = frame;
+
+    for (i = 0; i < n; i++) {
+        p += ngx_autocert_protocol_question_put(&questions[i], p,
+                                                frame + sizeof(frame) - p);
+    }
+
+    if (len) {
+        p = ngx_cpymem(p, more, len);
+    }
+
+    assert_int_equal(send(fd, frame, p - frame, MSG_NOSIGNAL), p - frame);
+}
+
+
+/* Questions to be signed with the key of the first name. */
+
+static EVP_PKEY *
+test_keeper_questions(int fd, ngx_autocert_question_t *q, ngx_uint_t n,
+    u_char *digest, size_t len)
+{
+    X509        *leaf;
+    EVP_PKEY    *key;
+    ngx_uint_t   i;
+
+    leaf = test_keeper_leaf(test_keeper_chain(fd, 0));
+    key = X509_get_pubkey(leaf);
+    X509_free(leaf);
+
+    ngx_memset(digest, 'd', len);
+    ngx_memzero(q, n * sizeof(ngx_autocert_question_t));
+
+    for (i = 0; i < n; i++) {
+        q[i].type = NGX_AUTOCERT_PROTOCOL_SIGN;
+        q[i].number = 100 + i;
+        q[i].digest.data = digest;
+        q[i].digest.len = len;
+
+        assert_int_equal(ngx_autocert_key_id(key, q[i].id), NGX_OK);
+    }
+
+    test_keeper_got.frames = 0;
+
+    return key;
+}
+
+
+static void
+test_keeper_answers_to(int fd, ngx_autocert_question_t *q, EVP_PKEY *key,
+    uint32_t status)
+{
+    ngx_autocert_answer_t  *a = &test_keeper_got.answer;
+
+    assert_int_equal(test_keeper_recv(fd, &test_keeper_got), NGX_OK);
+
+    assert_int_equal(a->type, q->type);
+    assert_true(a->number == q->number);
+    assert_int_equal(a->status, status);
+
+    if (status != NGX_AUTOCERT_PROTOCOL_OK) {
+        assert_int_equal(a->body.len, 0);
+
+    } else if (q->type == NGX_AUTOCERT_PROTOCOL_SIGN) {
+        assert_int_equal(test_keeper_verify(a, &q->digest, key), NGX_OK);
+
+    } else {
+        X509_free(test_keeper_leaf(a));
+
+        /* in a frame of its own */
+
+        assert_ptr_equal(test_keeper_got.next, test_keeper_got.end);
+        assert_int_equal(a->body.data - 32 - test_keeper_got.frame, 0);
+    }
+}
+
+
+/* As many as there may be, of the greatest length that they can have. */
+
+static void
+test_keeper_batch(void **state)
+{
+    int                       fd;
+    u_char                    digest[NGX_AUTOCERT_PROTOCOL_DIGEST];
+    EVP_PKEY                 *key;
+    ngx_uint_t                i;
+    ngx_autocert_question_t   q[NGX_AUTOCERT_PROTOCOL_BATCH];
+
+    (void) state;
+
+    fd = test_keeper_channel();
+    key = test_keeper_questions(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, digest,
+                                sizeof(digest));
+
+    test_keeper_send(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, NULL, 0);
+
+    for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
+        test_keeper_answers_to(fd, &q[i], key, NGX_AUTOCERT_PROTOCOL_OK);
+    }
+
+    /* one without a key, two for whom nobody has asked yet, chains */
+
+    q[1].id[0] ^= 1;
+    q[4].index = 1;
+    q[5].type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    q[9].type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    q[9].index = 2;
+    q[15].type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+
+    test_keeper_send(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, NULL, 0);
+
+    for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
+        test_keeper_answers_to(fd, &q[i], key, i == 1 || i == 4
+                                               ? NGX_AUTOCERT_PROTOCOL_NONE
+                                               : NGX_AUTOCERT_PROTOCOL_OK);
+    }
+
+    EVP_PKEY_free(key);
+    (void) close(fd);
+}
+
+
+/* What is quickly found leaves together, unless the machine is too busy. */
+
+static void
+test_keeper_together(void **state)
+{
+    int                       fd;
+    u_char                    digest[32];
+    EVP_PKEY                 *key;
+    ngx_uint_t                i, n;
+    ngx_autocert_question_t   q[NGX_AUTOCERT_PROTOCOL_BATCH];
+
+    (void) state;
+
+    fd = test_keeper_channel();
+    key = test_keeper_questions(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, digest,
+                                sizeof(digest));
+
+    for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
+        q[i].id[0] ^= 1;
+    }
+
+    for (n = 0; n < 10000; n++) {
+        test_keeper_got.frames = 0;
+        test_keeper_send(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, NULL, 0);
+
+        for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
+            test_keeper_answers_to(fd, &q[i], key, NGX_AUTOCERT_PROTOCOL_NONE);
+        }
+
+        if (test_keeper_got.frames == 1) {
+            break;
+        }
+    }
+
+    assert_int_equal(test_keeper_got.frames, 1);
+
+    EVP_PKEY_free(key);
+    (void) close(fd);
+}
+
+
+/* One that takes long holds up neither those before it nor its own answer. */
+
+static void
+test_keeper_slow(void **state)
+{
+    int                       fd;
+    u_char                    digest[32];
+    EVP_PKEY                 *key;
+    ngx_autocert_question_t   q[3];
+
+    (void) state;
+
+    test_keeper_loads[2].slow = 2000;
+
+    fd = test_keeper_channel();
+    key = test_keeper_questions(fd, q, 3, digest, sizeof(digest));
+
+    q[1].index = 2;
+
+    test_keeper_send(fd, q, 3, NULL, 0);
+
+    test_keeper_answers_to(fd, &q[0], key, NGX_AUTOCERT_PROTOCOL_OK);
+    assert_int_equal(test_keeper_got.frames, 1);
+
+    /* this pair was read meanwhile, long enough for the patience of any */
+
+    test_keeper_answers_to(fd, &q[1], key, NGX_AUTOCERT_PROTOCOL_NONE);
+    assert_int_equal(test_keeper_got.frames, 2);
+
+    test_keeper_answers_to(fd, &q[2], key, NGX_AUTOCERT_PROTOCOL_OK);
+    assert_int_equal(test_keeper_got.frames, 3);
+
+    EVP_PKEY_free(key);
+    (void) close(fd);
+}
+
+
+/* Answers that together are longer than a frame, and than a socket's room. */
+
+static void
+test_keeper_long_chains(void **state)
+{
+    int                      fd;
+    X509                    *leaf;
+    u_char                   digest[32];
+    EVP_PKEY                *key;
+    ngx_uint_t               i;
+    ngx_autocert_chain_t    *chain;
+    ngx_autocert_question_t  q[NGX_AUTOCERT_PROTOCOL_BATCH];
+
+    (void) state;
+
+    test_keeper_pair(0, NID_X9_62_prime256v1, &chain, &key);
+    leaf = sk_X509_value(chain->certs, 0);
+
+    for (i = 0; i < 128; i++) {
+        X509_up_ref(leaf);
+        assert_true(sk_X509_push(chain->certs, leaf) > 0);
+    }
+
+    assert_true(ngx_autocert_keeper_install(test_keeper, 0, chain, key) != 0);
+
+    fd = test_keeper_channel();
+    key = test_keeper_questions(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, digest,
+                                sizeof(digest));
+
+    for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
+        if (i % 4 != 0) {
+            q[i].type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+        }
+    }
+
+    test_keeper_send(fd, q, NGX_AUTOCERT_PROTOCOL_BATCH, NULL, 0);
+
+    for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
+        test_keeper_answers_to(fd, &q[i], key, NGX_AUTOCERT_PROTOCOL_OK);
+
+        if (q[i].type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
+            assert_true(test_keeper_got.answer.body.len > 32768);
+        }
+    }
+
+    EVP_PKEY_free(key);
+    (void) close(fd);
+}
+
+
+typedef struct {
+    ngx_uint_t   n;         /* good questions before it */
+    size_t       len;
+    u_char       frame[32];
+    char        *abuse;
+    ngx_uint_t   greatest;  /* they are as long as they can be */
+} test_keeper_spoilt_t;
+
+
+static test_keeper_spoilt_t  test_keeper_spoilts[] = {
+    { 17, 0, { 0 }, "too many questions at once", 0 },
+    { 16, 1, { 2 }, "too many questions at once", 0 },
+    { 16, 1, { 2 }, "a message too long or with descriptors", 1 },
+    { 17, 0, { 0 }, "a message too long or with descriptors", 1 },
+    { 1, 16, { 0, 0, 0, 4 }, "a malformed message", 0 },
+    { 3, 1, { 0 }, "a malformed message", 0 },
+    { 15, 15, { 0, 0, 0, 2 }, "a malformed message", 0 },
+    { 15, 16, { [3] = 2, [15] = TEST_KEEPER_NAMES },
+      "a name that does not exist", 0 },
+    { 0, 0, { 0 }, NULL, 0 }
+};
+
+
+/* Nothing of a frame is answered, nor done, if something in it is bad. */
+
+static void
+test_keeper_spoilt(void **state)
+{
+    int                         fd;
+    u_char                      digest[NGX_AUTOCERT_PROTOCOL_DIGEST];
+    EVP_PKEY                   *key;
+    ngx_uint_t                  i;
+    test_keeper_spoilt_t       *s;
+    ngx_autocert_question_t     q[NGX_AUTOCERT_PROTOCOL_BATCH + 1];
+    ngx_autocert_keeper_end_t   end;
+
+    (void) state;
+
+    for (s = test_keeper_spoilts; s->abuse; s++) {
+        fd = test_keeper_channel();
+        key = test_keeper_questions(fd, q, s->n, digest, sizeof(digest));
+
+        for (i = 0; i < s->n && !s->greatest; i++) {
+            q[i].type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+            q[i].index = 2;
+        }
+
+        test_keeper_send(fd, q, s->n, s->frame, s->len);
+        test_keeper_at_end(fd);
+        test_keeper_ended(&end);
+
+        assert_non_null(end.abuse);
+        assert_string_equal(end.abuse, s->abuse);
+        assert_int_equal(test_keeper_loads[2].calls, 0);
+
+        EVP_PKEY_free(key);
+    }
+}
+
+
 typedef struct {
     char        *name;
     size_t       len;
@@ -800,7 +1148,7 @@ test_keeper_chain_thread(void *data)
     test_keeper_got_t        *got;
     ngx_autocert_question_t   question;
 
-    got = malloc(sizeof(test_keeper_got_t));
+    got = calloc(1, sizeof(test_keeper_got_t));
     if (got == NULL) {
         return NULL;
     }
@@ -868,7 +1216,7 @@ test_keeper_sign_thread(void *data)
     ngx_uint_t          i;
     test_keeper_got_t  *got;
 
-    got = malloc(sizeof(test_keeper_got_t));
+    got = calloc(1, sizeof(test_keeper_got_t));
     if (got == NULL) {
         return NULL;
     }
@@ -1169,6 +1517,11 @@ main(void)
         test_keeper_unit(test_keeper_bootstrap),
         test_keeper_unit(test_keeper_last_two),
         test_keeper_unit(test_keeper_chain_too_long),
+        test_keeper_unit(test_keeper_batch),
+        test_keeper_unit(test_keeper_together),
+        test_keeper_unit(test_keeper_slow),
+        test_keeper_unit(test_keeper_long_chains),
+        test_keeper_unit(test_keeper_spoilt),
         test_keeper_unit(test_keeper_abuse),
         test_keeper_unit(test_keeper_same_process),
         test_keeper_unit(test_keeper_load_race),

@@ -13,7 +13,9 @@
 #define TEST_PROTOCOL_SIZE  256
 
 
-typedef ngx_int_t (*test_protocol_get_pt)(u_char *frame, size_t len);
+/* The length of the message that the frame begins with, or 0. */
+
+typedef size_t (*test_protocol_get_pt)(u_char *frame, size_t len);
 
 
 typedef struct {
@@ -21,6 +23,7 @@ typedef struct {
     test_protocol_get_pt   get;
     u_char                *frame;
     size_t                 len;
+    ngx_uint_t             alone;   /* nothing may stand behind it */
 } test_protocol_frame_t;
 
 
@@ -61,16 +64,19 @@ static u_char  test_protocol_answer_frame[] = {
 };
 
 
-static ngx_int_t
+static size_t
 test_protocol_hello_get(u_char *frame, size_t len)
 {
+    ngx_int_t             rc;
     ngx_autocert_hello_t  hello;
 
-    return ngx_autocert_protocol_hello_get(&hello, frame, len);
+    rc = ngx_autocert_protocol_hello_get(&hello, frame, len);
+
+    return (rc == NGX_OK) ? len : 0;
 }
 
 
-static ngx_int_t
+static size_t
 test_protocol_question_get(u_char *frame, size_t len)
 {
     ngx_autocert_question_t  question;
@@ -79,7 +85,7 @@ test_protocol_question_get(u_char *frame, size_t len)
 }
 
 
-static ngx_int_t
+static size_t
 test_protocol_answer_get(u_char *frame, size_t len)
 {
     ngx_autocert_answer_t  answer;
@@ -90,24 +96,24 @@ test_protocol_answer_get(u_char *frame, size_t len)
 
 static test_protocol_frame_t  test_protocol_frames[] = {
     { "hello", test_protocol_hello_get, test_protocol_hello_frame,
-      sizeof(test_protocol_hello_frame) },
+      sizeof(test_protocol_hello_frame), 1 },
     { "chain", test_protocol_question_get, test_protocol_chain_frame,
-      sizeof(test_protocol_chain_frame) },
+      sizeof(test_protocol_chain_frame), 0 },
     { "sign", test_protocol_question_get, test_protocol_sign_frame,
-      sizeof(test_protocol_sign_frame) },
+      sizeof(test_protocol_sign_frame), 0 },
     { "answer", test_protocol_answer_get, test_protocol_answer_frame,
-      sizeof(test_protocol_answer_frame) },
-    { NULL, NULL, NULL, 0 }
+      sizeof(test_protocol_answer_frame), 0 },
+    { NULL, NULL, NULL, 0, 0 }
 };
 
 
 /* In memory of exactly its length, so that a read beyond it is seen. */
 
-static ngx_int_t
+static size_t
 test_protocol_get(test_protocol_frame_t *f, size_t len)
 {
-    u_char     *p;
-    ngx_int_t   rc;
+    size_t   n;
+    u_char  *p;
 
     p = malloc(len ? len : 1);
     assert_non_null(p);
@@ -115,18 +121,18 @@ test_protocol_get(test_protocol_frame_t *f, size_t len)
     ngx_memzero(p, len ? len : 1);
     ngx_memcpy(p, f->frame, ngx_min(len, f->len));
 
-    rc = f->get(p, len);
+    n = f->get(p, len);
 
     free(p);
 
-    return rc;
+    return n;
 }
 
 
 static void
 test_protocol_cut_and_trailing(void **state)
 {
-    size_t                  len;
+    size_t                  len, n;
     test_protocol_frame_t  *f;
 
     (void) state;
@@ -135,9 +141,9 @@ test_protocol_cut_and_trailing(void **state)
 
         for (len = 0; len < f->len + 9; len++) {
 
-            if (test_protocol_get(f, len)
-                != (len == f->len ? NGX_OK : NGX_ERROR))
-            {
+            n = (len == f->len || (len > f->len && !f->alone)) ? f->len : 0;
+
+            if (test_protocol_get(f, len) != n) {
                 fail_msg("%s, %zu bytes of %zu", f->name, len, f->len);
             }
         }
@@ -191,7 +197,7 @@ test_protocol_hello_foreign(void **state)
         frame[i / 8] ^= 1 << i % 8;
 
         assert_int_equal(test_protocol_hello_get(frame, sizeof(frame)),
-                         i < 64 ? NGX_ERROR : NGX_OK);
+                         i < 64 ? 0 : sizeof(frame));
     }
 }
 
@@ -209,7 +215,7 @@ test_protocol_question_chain(void **state)
 
     assert_int_equal(ngx_autocert_protocol_question_get(&q,
                                             test_protocol_chain_frame, size),
-                     NGX_OK);
+                     size);
 
     assert_int_equal(q.type, NGX_AUTOCERT_PROTOCOL_CHAIN);
     assert_true(q.number == 0x0102030405060708ULL);
@@ -238,7 +244,7 @@ test_protocol_question_sign(void **state)
 
     assert_int_equal(ngx_autocert_protocol_question_get(&q,
                                              test_protocol_sign_frame, size),
-                     NGX_OK);
+                     size);
 
     assert_int_equal(q.type, NGX_AUTOCERT_PROTOCOL_SIGN);
     assert_true(q.number == 0xffffffffffffffffULL);
@@ -264,8 +270,7 @@ static void
 test_protocol_question_digest(void **state)
 {
     u_char                   frame[TEST_PROTOCOL_SIZE], digest[128];
-    size_t                   len, n;
-    ngx_int_t                rc;
+    size_t                   len, n, got_len;
     ngx_autocert_question_t  q, got;
 
     (void) state;
@@ -282,24 +287,34 @@ test_protocol_question_digest(void **state)
         n = ngx_autocert_protocol_question_put(&q, frame, sizeof(frame));
         assert_int_equal(n, 52 + len);
 
-        rc = ngx_autocert_protocol_question_get(&got, frame, n);
+        got_len = ngx_autocert_protocol_question_get(&got, frame, n);
 
-        assert_int_equal(rc, len >= 1 && len <= NGX_AUTOCERT_PROTOCOL_DIGEST
-                             ? NGX_OK : NGX_ERROR);
+        assert_int_equal(got_len, len >= 1
+                                  && len <= NGX_AUTOCERT_PROTOCOL_DIGEST
+                                  ? n : 0);
 
-        if (rc == NGX_OK) {
+        if (got_len) {
+            assert_true(n <= NGX_AUTOCERT_PROTOCOL_QUESTION);
             assert_int_equal(got.digest.len, len);
             assert_ptr_equal(got.digest.data, frame + 52);
         }
     }
+
+    /* the greatest of all */
+
+    q.digest.len = NGX_AUTOCERT_PROTOCOL_DIGEST;
+
+    assert_int_equal(ngx_autocert_protocol_question_put(&q, frame,
+                                             NGX_AUTOCERT_PROTOCOL_QUESTION),
+                     NGX_AUTOCERT_PROTOCOL_QUESTION);
 }
 
 
 static void
 test_protocol_question_types(void **state)
 {
+    size_t      chain, sign;
     u_char      frame[sizeof(test_protocol_sign_frame)];
-    ngx_int_t   chain, sign;
     ngx_uint_t  i;
 
     static uint32_t  types[] = {
@@ -323,10 +338,15 @@ test_protocol_question_types(void **state)
                                            sizeof(test_protocol_chain_frame));
         sign = test_protocol_question_get(frame, sizeof(frame));
 
+        /* a chain is whole there, whatever follows */
+
         assert_int_equal(chain, types[i] == NGX_AUTOCERT_PROTOCOL_CHAIN
-                                ? NGX_OK : NGX_ERROR);
-        assert_int_equal(sign, types[i] == NGX_AUTOCERT_PROTOCOL_SIGN
-                               ? NGX_OK : NGX_ERROR);
+                                ? sizeof(test_protocol_chain_frame) : 0);
+
+        if (types[i] != NGX_AUTOCERT_PROTOCOL_CHAIN) {
+            assert_int_equal(sign, types[i] == NGX_AUTOCERT_PROTOCOL_SIGN
+                                   ? sizeof(frame) : 0);
+        }
     }
 }
 
@@ -337,7 +357,7 @@ static void
 test_protocol_lying_length(void **state)
 {
     u_char      frame[TEST_PROTOCOL_SIZE];
-    size_t      at;
+    size_t      at, n;
     ngx_uint_t  i, f;
 
     static u_char  lies[][4] = {
@@ -360,9 +380,20 @@ test_protocol_lying_length(void **state)
                        test_protocol_frames[f].len);
             ngx_memcpy(frame + at, lies[i], 4);
 
-            assert_int_equal(test_protocol_frames[f].get(frame,
-                                                 test_protocol_frames[f].len),
-                             NGX_ERROR);
+            n = test_protocol_frames[f].get(frame,
+                                            test_protocol_frames[f].len);
+
+            /* one that is too small leaves bytes that are no message */
+
+            if (n != 0) {
+                assert_true(lies[i][0] == 0 && lies[i][2] == 0);
+                assert_int_equal(n, at + 4 + lies[i][3]);
+                assert_true(n < test_protocol_frames[f].len);
+
+                assert_int_equal(test_protocol_frames[f].get(frame + n,
+                                             test_protocol_frames[f].len - n),
+                                 0);
+            }
         }
     }
 }
@@ -381,7 +412,7 @@ test_protocol_answer(void **state)
 
     assert_int_equal(ngx_autocert_protocol_answer_get(&a,
                                            test_protocol_answer_frame, size),
-                     NGX_OK);
+                     size);
 
     assert_int_equal(a.type, NGX_AUTOCERT_PROTOCOL_CHAIN);
     assert_true(a.number == 9);
@@ -424,7 +455,7 @@ test_protocol_answer_room(void **state)
                      NGX_AUTOCERT_PROTOCOL_SIZE);
     assert_int_equal(ngx_autocert_protocol_answer_get(&a, frame,
                                                   NGX_AUTOCERT_PROTOCOL_SIZE),
-                     NGX_OK);
+                     NGX_AUTOCERT_PROTOCOL_SIZE);
 
     a.body.data = body;
     a.body.len++;
@@ -435,6 +466,53 @@ test_protocol_answer_room(void **state)
 
     free(frame);
     free(body);
+}
+
+
+/* All that the frame is made of, one behind the other, at its own length. */
+
+static void
+test_protocol_behind(void **state)
+{
+    size_t                  n, len;
+    u_char                 *frame, *p;
+    ngx_uint_t              i;
+    test_protocol_frame_t  *f;
+
+    static ngx_uint_t  order[] = { 2, 1, 1, 2, 3, 3 };
+
+    (void) state;
+
+    len = 0;
+
+    for (i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        len += test_protocol_frames[order[i]].len;
+    }
+
+    frame = malloc(len);
+    assert_non_null(frame);
+
+    p = frame;
+
+    for (i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        f = &test_protocol_frames[order[i]];
+        p = ngx_cpymem(p, f->frame, f->len);
+    }
+
+    p = frame;
+
+    for (i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        f = &test_protocol_frames[order[i]];
+
+        n = f->get(p, frame + len - p);
+        assert_int_equal(n, f->len);
+
+        p += n;
+    }
+
+    assert_ptr_equal(p, frame + len);
+
+    free(frame);
 }
 
 
@@ -452,6 +530,7 @@ main(void)
         cmocka_unit_test(test_protocol_lying_length),
         cmocka_unit_test(test_protocol_answer),
         cmocka_unit_test(test_protocol_answer_room),
+        cmocka_unit_test(test_protocol_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,19 @@ typedef struct {
 } test_remote_call_t;
 
 
+/* A frame of questions that was received, and how many there were. */
+
+typedef struct {
+    ngx_uint_t             frames;
+    u_char                *next;
+    u_char                *end;
+    u_char                 frame[2 * NGX_AUTOCERT_PROTOCOL_BATCH
+                                 * NGX_AUTOCERT_PROTOCOL_QUESTION];
+} test_remote_taken_t;
+
+
 static test_remote_step_e      test_remote_scripts[TEST_REMOTE_CHANNELS][8];
+static test_remote_taken_t     test_remote_takens[TEST_REMOTE_CHANNELS];
 static int                     test_remote_peer[TEST_REMOTE_CHANNELS];
 static ngx_uint_t              test_remote_connects;
 static ngx_uint_t              test_remote_closes;
@@ -47,11 +59,10 @@ static ngx_uint_t              test_remote_refuse;
 static ngx_autocert_remote_t  *test_remote;
 
 
-static void
-test_remote_put(int fd, uint32_t type, uint32_t status, uint64_t number)
+static size_t
+test_remote_add(u_char *p, size_t size, uint32_t type, uint32_t status,
+    uint64_t number)
 {
-    size_t                 len;
-    u_char                 frame[128];
     ngx_autocert_answer_t  answer;
 
     ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
@@ -65,9 +76,41 @@ test_remote_put(int fd, uint32_t type, uint32_t status, uint64_t number)
         ngx_str_set(&answer.body, "answer");
     }
 
-    len = ngx_autocert_protocol_answer_put(&answer, frame, sizeof(frame));
+    return ngx_autocert_protocol_answer_put(&answer, p, size);
+}
+
+
+static void
+test_remote_put(int fd, uint32_t type, uint32_t status, uint64_t number)
+{
+    size_t  len;
+    u_char  frame[128];
+
+    len = test_remote_add(frame, sizeof(frame), type, status, number);
 
     assert_int_equal(send(fd, frame, len, MSG_NOSIGNAL), len);
+}
+
+
+/* Answers to these questions in one frame, and what is no answer. */
+
+static void
+test_remote_put_all(int fd, uint64_t *numbers, ngx_uint_t n, char *garbage)
+{
+    u_char      *p, frame[1024];
+    ngx_uint_t   i;
+
+    p = frame;
+
+    for (i = 0; i < n; i++) {
+        p += test_remote_add(p, frame + sizeof(frame) - p,
+                             NGX_AUTOCERT_PROTOCOL_CHAIN,
+                             NGX_AUTOCERT_PROTOCOL_OK, numbers[i]);
+    }
+
+    p = ngx_cpymem(p, garbage, ngx_strlen(garbage));
+
+    assert_int_equal(send(fd, frame, p - frame, MSG_NOSIGNAL), p - frame);
 }
 
 
@@ -162,17 +205,27 @@ test_remote_close(ngx_autocert_remote_t *remote)
 static ngx_int_t
 test_remote_taken(ngx_uint_t channel, ngx_autocert_question_t *question)
 {
-    ssize_t  n;
+    size_t                len;
+    ssize_t               n;
+    test_remote_taken_t  *t = &test_remote_takens[channel];
 
-    static u_char  frame[256];
+    if (t->next == t->end) {
+        n = recv(test_remote_peer[channel], t->frame, sizeof(t->frame), 0);
 
-    n = recv(test_remote_peer[channel], frame, sizeof(frame), 0);
+        if (n <= 0) {
+            return NGX_DECLINED;
+        }
 
-    if (n <= 0) {
-        return NGX_DECLINED;
+        t->frames++;
+        t->next = t->frame;
+        t->end = t->frame + n;
     }
 
-    return ngx_autocert_protocol_question_get(question, frame, n);
+    len = ngx_autocert_protocol_question_get(question, t->next,
+                                             t->end - t->next);
+    t->next += len;
+
+    return len ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -268,6 +321,7 @@ test_remote_setup(void **state)
     ngx_autocert_remote_init(test_remote);
 
     ngx_memzero(test_remote_scripts, sizeof(test_remote_scripts));
+    ngx_memzero(test_remote_takens, sizeof(test_remote_takens));
     test_remote_connects = 0;
     test_remote_closes = 0;
     test_remote_refuse = 0;
@@ -648,7 +702,10 @@ test_remote_many(void **state)
     for (i = 0; i < 40; i++) {
         assert_int_equal(test_remote_taken(0, &q), NGX_OK);
         assert_int_equal(q.index, i);
+        assert_int_equal(test_remote_takens[0].frames, i / 16 + 1);
     }
+
+    assert_int_equal(test_remote_taken(0, &q), NGX_DECLINED);
 
     /* the last one first; one that is not there; one that was given up */
 
@@ -681,6 +738,258 @@ test_remote_many(void **state)
     }
 
     assert_true(ngx_queue_empty(&test_remote->calls));
+}
+
+
+/* The longest frame that there is, and questions of both kinds in one. */
+
+static void
+test_remote_mixed(void **state)
+{
+    u_char                   digest[NGX_AUTOCERT_PROTOCOL_DIGEST];
+    ngx_uint_t               i;
+    test_remote_call_t       c[32];
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    ngx_memset(digest, 'd', sizeof(digest));
+
+    for (i = 0; i < 32; i++) {
+        test_remote_make(&c[i], i);
+
+        if (i < 16 || i % 2) {
+            c[i].call.question.type = NGX_AUTOCERT_PROTOCOL_SIGN;
+            c[i].call.question.digest.data = digest;
+            c[i].call.question.digest.len = (i < 16) ? sizeof(digest) : i;
+            ngx_memset(c[i].call.question.id, i, NGX_AUTOCERT_KEY_ID);
+        }
+
+        ngx_autocert_remote_start(test_remote, &c[i].call);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+
+    for (i = 0; i < 32; i++) {
+        assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+
+        assert_int_equal(q.index, i);
+        assert_true(q.number == i + 1);
+        assert_int_equal(q.type, c[i].call.question.type);
+        assert_int_equal(q.digest.len, c[i].call.question.digest.len);
+        assert_memory_equal(q.id, c[i].call.question.id, NGX_AUTOCERT_KEY_ID);
+
+        if (i == 0) {
+            assert_int_equal(test_remote_takens[0].end
+                             - test_remote_takens[0].frame,
+                             NGX_AUTOCERT_PROTOCOL_BATCH
+                             * NGX_AUTOCERT_PROTOCOL_QUESTION);
+        }
+    }
+
+    assert_int_equal(test_remote_takens[0].frames, 2);
+}
+
+
+/* There is no room for the last frames: what is in them stays unsent. */
+
+static void
+test_remote_no_room(void **state)
+{
+    int                      size;
+    ngx_uint_t               i, sent;
+    test_remote_call_t       c[200];
+    ngx_autocert_question_t  q;
+
+    (void) state;
+
+    assert_true(test_remote_connect(test_remote) != -1);
+
+    size = 1;
+    assert_int_equal(setsockopt(test_remote->fd, SOL_SOCKET, SO_SNDBUF, &size,
+                                sizeof(size)),
+                     0);
+
+    for (i = 0; i < 200; i++) {
+        test_remote_make(&c[i], i);
+        ngx_autocert_remote_start(test_remote, &c[i].call);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_AGAIN);
+
+    sent = 200 - test_remote->nunsent;
+
+    assert_true(sent > 0 && sent < 200 && sent % 16 == 0);
+
+    for (i = 0; i < 200; i++) {
+        assert_int_equal(c[i].call.sent, i < sent);
+    }
+
+    /* one of them is given up, one can't have been answered */
+
+    ngx_autocert_remote_cancel(test_remote, &c[sent + 1].call);
+    assert_int_equal(test_remote->nunsent, 200 - sent - 1);
+
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, sent + 1);
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, sent);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+
+    assert_int_equal(c[sent].ended, 0);
+    assert_int_equal(c[sent - 1].ended, 1);
+
+    /* each goes out once, in the order in which it was asked */
+
+    for (i = 0; i < 200; i++) {
+
+        if (i == sent + 1) {
+            continue;
+        }
+
+        if (test_remote_taken(0, &q) != NGX_OK) {
+            (void) ngx_autocert_remote_flush(test_remote);
+            assert_int_equal(test_remote_taken(0, &q), NGX_OK);
+        }
+
+        assert_int_equal(q.index, i);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+    assert_int_equal(test_remote->nunsent, 0);
+    assert_int_equal(test_remote_taken(0, &q), NGX_DECLINED);
+    assert_int_equal(test_remote_closes, 0);
+}
+
+
+static void
+test_remote_answers(void **state)
+{
+    ngx_uint_t          i;
+    test_remote_call_t  c[6];
+
+    /* one of them twice, one of nobody, one that was given up */
+    static uint64_t  numbers[] = { 1, 3, 2, 3, 77, 4, 5 };
+
+    (void) state;
+
+    for (i = 0; i < 6; i++) {
+        test_remote_make(&c[i], i);
+        ngx_autocert_remote_start(test_remote, &c[i].call);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+
+    ngx_autocert_remote_cancel(test_remote, &c[3].call);
+    test_remote->down = 1;
+
+    test_remote_put_all(test_remote_peer[0], numbers, 7, "");
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+
+    for (i = 0; i < 6; i++) {
+        assert_int_equal(c[i].ended, i == 3 || i == 5 ? 0 : 1);
+
+        if (c[i].ended) {
+            assert_true(c[i].answer.number == i + 1);
+            assert_int_equal(c[i].answer.body.len, 6);
+            assert_memory_equal(c[i].body, "answer", 6);
+        }
+    }
+
+    assert_int_equal(test_remote->down, 0);
+    assert_int_equal(test_remote_closes, 0);
+}
+
+
+/* What was said before the nonsense holds; the rest is asked elsewhere. */
+
+static void
+test_remote_answers_garbage(void **state)
+{
+    ngx_uint_t               i;
+    test_remote_call_t       c[6];
+    ngx_autocert_question_t  q;
+
+    static uint64_t  numbers[] = { 2, 1 };
+
+    (void) state;
+
+    for (i = 0; i < 6; i++) {
+        test_remote_make(&c[i], i);
+        ngx_autocert_remote_start(test_remote, &c[i].call);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+
+    ngx_autocert_remote_cancel(test_remote, &c[4].call);
+
+    test_remote_put_all(test_remote_peer[0], numbers, 2, "garbage");
+    test_remote_put(test_remote_peer[0], NGX_AUTOCERT_PROTOCOL_CHAIN,
+                    NGX_AUTOCERT_PROTOCOL_OK, 3);
+
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_DECLINED);
+    assert_int_equal(test_remote_closes, 1);
+    assert_int_equal(test_remote->nunsent, 3);
+
+    for (i = 0; i < 6; i++) {
+        assert_int_equal(c[i].ended, i < 2);
+        assert_int_equal(c[i].answer.body.len, i < 2 ? 6 : 0);
+    }
+
+    assert_int_equal(ngx_autocert_remote_flush(test_remote), NGX_OK);
+
+    for (i = 2; i < 6; i++) {
+        if (i != 4) {
+            assert_int_equal(test_remote_taken(1, &q), NGX_OK);
+            assert_int_equal(q.index, i);
+            assert_true(q.number == i + 1);
+        }
+    }
+
+    assert_int_equal(test_remote_takens[1].frames, 1);
+    assert_int_equal(test_remote_taken(1, &q), NGX_DECLINED);
+}
+
+
+/* A frame as long as one may be; one byte more is not passed over. */
+
+static void
+test_remote_answers_long(void **state)
+{
+    size_t                  len;
+    u_char                 *frame, *body;
+    ngx_autocert_answer_t   answer;
+
+    (void) state;
+
+    frame = calloc(1, NGX_AUTOCERT_PROTOCOL_SIZE + 1);
+    body = calloc(1, NGX_AUTOCERT_PROTOCOL_SIZE);
+    assert_non_null(frame);
+    assert_non_null(body);
+
+    ngx_memzero(&answer, sizeof(ngx_autocert_answer_t));
+    answer.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    answer.number = 77;
+    answer.body.data = body;
+    answer.body.len = NGX_AUTOCERT_PROTOCOL_SIZE - 32;
+
+    len = ngx_autocert_protocol_answer_put(&answer, frame,
+                                           NGX_AUTOCERT_PROTOCOL_SIZE);
+    assert_int_equal(len, NGX_AUTOCERT_PROTOCOL_SIZE);
+
+    assert_true(test_remote_connect(test_remote) != -1);
+
+    assert_int_equal(send(test_remote_peer[0], frame, len, MSG_NOSIGNAL), len);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_OK);
+
+    len++;
+
+    assert_int_equal(send(test_remote_peer[0], frame, len, MSG_NOSIGNAL), len);
+    assert_int_equal(ngx_autocert_remote_take(test_remote), NGX_DECLINED);
+    assert_int_equal(test_remote_closes, 1);
+
+    free(frame);
+    free(body);
 }
 
 
@@ -773,6 +1082,11 @@ main(void)
         test_remote_unit(test_remote_reconnect),
         test_remote_unit(test_remote_dead),
         test_remote_unit(test_remote_many),
+        test_remote_unit(test_remote_mixed),
+        test_remote_unit(test_remote_no_room),
+        test_remote_unit(test_remote_answers),
+        test_remote_unit(test_remote_answers_garbage),
+        test_remote_unit(test_remote_answers_long),
         test_remote_unit(test_remote_again),
         test_remote_unit(test_remote_beside),
         test_remote_unit(test_remote_nobody),
