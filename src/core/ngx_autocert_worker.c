@@ -369,6 +369,13 @@ ngx_autocert_worker_ask(ngx_autocert_asking_t *asking)
 
     if (asking->fiber == NULL) {
         (void) ngx_autocert_remote_ask(&w->remote, &asking->call);
+
+        /* those of fibers, where the channel was lost meanwhile */
+
+        if (w->remote.nunsent) {
+            ngx_add_timer(&w->knock, NGX_AUTOCERT_WORKER_KNOCK);
+        }
+
         return asking->rc;
     }
 
