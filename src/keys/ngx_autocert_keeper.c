@@ -10,6 +10,7 @@
 #include <openssl/obj_mac.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 
@@ -508,6 +509,10 @@ ngx_autocert_keeper_answers(ngx_autocert_keeper_channel_t *ch)
         if (ngx_autocert_keeper_flush(ch) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        /* where a worker shares the core, its other clients have waited */
+
+        (void) sched_yield();
 
         began = now;
     }
