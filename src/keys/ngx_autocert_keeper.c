@@ -510,9 +510,11 @@ ngx_autocert_keeper_answers(ngx_autocert_keeper_channel_t *ch)
             return NGX_ERROR;
         }
 
-        /* where a worker shares the core, its other clients have waited */
+        /* a worker that shares the core has other clients as well */
 
-        (void) sched_yield();
+        if (i + 1 < ch->n) {
+            (void) sched_yield();
+        }
 
         began = now;
     }
