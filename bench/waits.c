@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 
 #define ARCH_SHSTK_STATUS  0x5005
