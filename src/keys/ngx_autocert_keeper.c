@@ -19,6 +19,9 @@
 /* How long an answer waits for the others of its frame, in microseconds. */
 #define NGX_AUTOCERT_KEEPER_PATIENCE        200
 
+/* After so much work a worker that shares the core has its turn. */
+#define NGX_AUTOCERT_KEEPER_WORK            300
+
 
 /* Never changed once it is in a slot; freed with its last reference. */
 
@@ -45,6 +48,7 @@ typedef struct {
     pthread_t                 thread;
     ngx_autocert_hello_t      peer;
     char                     *abuse;
+    int64_t                   worked;       /* since a worker had its turn */
 
     /* of one frame; views into it */
     ngx_uint_t                n;
@@ -510,9 +514,10 @@ ngx_autocert_keeper_answers(ngx_autocert_keeper_channel_t *ch)
             return NGX_ERROR;
         }
 
-        /* a worker that shares the core has other clients as well */
+        ch->worked += now - began;
 
-        if (i + 1 < ch->n) {
+        if (ch->worked >= NGX_AUTOCERT_KEEPER_WORK) {
+            ch->worked = 0;
             (void) sched_yield();
         }
 
