@@ -164,6 +164,7 @@ struct ngx_autocert_flow_s {
     ngx_str_t                 finalize;
     ngx_str_t                 certificate;
     ngx_str_t                 challenge;    /* URL */
+    time_t                    answer_at;    /* if it is still pending */
     ngx_str_t                 token;
     ngx_str_t                 key_authorization;
 

@@ -14,6 +14,7 @@
 #define NGX_AUTOCERT_STATUS_INVALID     4
 
 #define NGX_AUTOCERT_ORDER_NOT_READY    3       /* times */
+#define NGX_AUTOCERT_ORDER_ANSWERED     10      /* seconds */
 
 #define NGX_AUTOCERT_TOKEN_MIN          16
 #define NGX_AUTOCERT_TOKEN_MAX          128
@@ -47,6 +48,8 @@ static ngx_int_t ngx_autocert_authz_invalid(ngx_autocert_flow_t *flow,
     ngx_autocert_json_t *challenges);
 static ngx_autocert_json_t *ngx_autocert_challenge_find(
     ngx_autocert_flow_t *flow, ngx_autocert_json_t *challenges);
+static ngx_uint_t ngx_autocert_challenge_is(ngx_autocert_json_t *challenge,
+    const char *wanted);
 static ngx_int_t ngx_autocert_challenge_missing(ngx_autocert_flow_t *flow,
     ngx_autocert_json_t *challenges);
 static ngx_int_t ngx_autocert_challenge_token(ngx_autocert_flow_t *flow,
@@ -550,7 +553,18 @@ ngx_autocert_authz_response(ngx_autocert_flow_t *flow,
         return ngx_autocert_authz_invalid(flow, challenges);
 
     case NGX_AUTOCERT_STATUS_PENDING:
-        return NGX_AUTOCERT_STEP_CHALLENGE;
+
+        if (!flow->resumed) {
+            return NGX_AUTOCERT_STEP_CHALLENGE;
+        }
+
+        /*
+         * Answered before, it seems: a second answer begins a validation
+         * that may outlast the first, and the token.
+         */
+
+        flow->answer_at = flow->now + NGX_AUTOCERT_ORDER_ANSWERED;
+        return NGX_AUTOCERT_STEP_VALIDATE;
 
     default:
         return NGX_AUTOCERT_STEP_VALIDATE;
@@ -604,7 +618,6 @@ ngx_int_t
 ngx_autocert_validate_response(ngx_autocert_flow_t *flow,
     ngx_autocert_response_t *response)
 {
-    ngx_str_t             status;
     ngx_autocert_json_t  *challenges, *challenge;
 
     switch (ngx_autocert_authz_read(flow, response, &challenges)) {
@@ -624,16 +637,32 @@ ngx_autocert_validate_response(ngx_autocert_flow_t *flow,
 
     challenge = ngx_autocert_challenge_find(flow, challenges);
 
-    if (challenge
-        && ngx_autocert_json_get_string(challenge, "status", &status)
-           == NGX_OK
-        && status.len == sizeof("invalid") - 1
-        && ngx_strncmp(status.data, "invalid", status.len) == 0)
-    {
+    if (ngx_autocert_challenge_is(challenge, "invalid")) {
         return ngx_autocert_authz_invalid(flow, challenges);
     }
 
+    if (flow->answer_at
+        && flow->now >= flow->answer_at
+        && ngx_autocert_challenge_is(challenge, "pending"))
+    {
+        flow->answer_at = 0;
+        return NGX_AUTOCERT_STEP_CHALLENGE;
+    }
+
     return NGX_AGAIN;
+}
+
+
+static ngx_uint_t
+ngx_autocert_challenge_is(ngx_autocert_json_t *challenge, const char *wanted)
+{
+    ngx_str_t  status;
+
+    return challenge
+           && ngx_autocert_json_get_string(challenge, "status", &status)
+              == NGX_OK
+           && status.len == ngx_strlen(wanted)
+           && ngx_strncmp(status.data, wanted, status.len) == 0;
 }
 
 

@@ -116,6 +116,7 @@ def test_order_taken_up(nginx, pebble, how):
         == ["example.com"]
     assert ca.issued() == 1
     assert ca.count("POST /order-plz") == 1
+    assert ca.count("POST /chalZ/") == 1
     assert not server.grep("no certificate for")
 
 

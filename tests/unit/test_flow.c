@@ -851,7 +851,24 @@ static const test_case_t  test_cases[] = {
 
     { "resume pending", URL, KID,
       { { "order/1", 1, 200, ORDER("pending", ""), NULL, NULL, NULL } },
-      0, NULL, NULL, 0, NULL, RESUMED " " SOLVED " " ISSUED },
+      0, NULL, NULL, 0, NULL,
+      RESUMED " authz/1 PUBLISH 1 authz/1 UNPUBLISH " ISSUED },
+
+    { "resume pending, never answered", URL, KID,
+      { { "order/1", 1, 200, ORDER("pending", ""), NULL, NULL, NULL },
+        { "authz/1", 2, 200, AUTHZ("pending", HTTP01("pending", "")),
+          NULL, NULL, NULL },
+        { "authz/1", 3, 200, AUTHZ("pending", HTTP01("pending", "")),
+          NULL, NULL, NULL },
+        { "authz/1", 4, 200, AUTHZ("pending", HTTP01("pending", "")),
+          NULL, NULL, NULL },
+        { "authz/1", 5, 200, AUTHZ("pending", HTTP01("pending", "")),
+          NULL, NULL, NULL },
+        { "authz/1", 6, 200, AUTHZ("pending", HTTP01("pending", "")),
+          NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL,
+      RESUMED " authz/1 PUBLISH 1 authz/1 2 authz/1 4 authz/1 8 authz/1"
+      " chall/1{} 1 authz/1 2 authz/1 UNPUBLISH " ISSUED },
 
     { "resume pending, challenge processing", URL, KID,
       { { "order/1", 1, 200, ORDER("pending", ""), NULL, NULL, NULL },
