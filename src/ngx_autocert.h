@@ -33,6 +33,12 @@
 #define NGX_AUTOCERT_CHALLENGE_TLS_ALPN  2
 
 
+#define NGX_AUTOCERT_LISTEN_PLAIN     0x01
+#define NGX_AUTOCERT_LISTEN_PLAIN_80  0x02      /* and not on loopback alone */
+#define NGX_AUTOCERT_LISTEN_TLS       0x04
+#define NGX_AUTOCERT_LISTEN_TLS_443   0x08
+
+
 /* A certificate to obtain and keep. */
 
 typedef struct {
@@ -73,8 +79,10 @@ typedef struct {
     ngx_connection_handler_pt  handler;
     ngx_autocert_shakes_pt     shakes;
 
+    /* listeners where a CA may ask, NGX_AUTOCERT_LISTEN_ */
+    ngx_uint_t           listen;
+
     unsigned             public:1;   /* the CA signs public names alone */
-    unsigned             plain:1;    /* some plain listener can answer */
 
     ngx_autocert_core_t *core;       /* NULL: nothing to do in this cycle */
 } ngx_autocert_conf_t;
@@ -141,6 +149,16 @@ ngx_autocert_import void ngx_autocert_on_loop(ngx_autocert_on_loop_pt call,
 
 ngx_autocert_import ngx_int_t ngx_autocert_challenge(ngx_str_t *host,
     ngx_str_t *token, ngx_str_t *key_authorization, u_char *buf);
+
+/* Is a TLS-ALPN-01 challenge pending for this name, in any case? */
+ngx_autocert_import ngx_int_t ngx_autocert_alpn(ngx_str_t *name);
+
+/*
+ * As ngx_autocert_handshake(), with the certificate of the challenge that is
+ * pending.  NGX_OK or NGX_ERROR.
+ */
+ngx_autocert_import ngx_int_t ngx_autocert_alpn_handshake(
+    ngx_connection_t *c);
 
 
 #endif /* _NGX_AUTOCERT_H_INCLUDED_ */

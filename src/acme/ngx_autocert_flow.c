@@ -595,6 +595,15 @@ ngx_autocert_flow_step(ngx_autocert_flow_t *flow)
 }
 
 
+ngx_uint_t
+ngx_autocert_flow_validating(ngx_autocert_flow_t *flow)
+{
+    return flow->step == NGX_AUTOCERT_STEP_AUTHZ
+           || flow->step == NGX_AUTOCERT_STEP_CHALLENGE
+           || flow->step == NGX_AUTOCERT_STEP_VALIDATE;
+}
+
+
 char *
 ngx_autocert_flow_name(ngx_autocert_flow_t *flow)
 {

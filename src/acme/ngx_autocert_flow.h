@@ -223,6 +223,9 @@ void ngx_autocert_flow_key(ngx_autocert_flow_t *flow, ngx_str_t *csr);
  */
 void ngx_autocert_flow_cancel(ngx_autocert_flow_t *flow);
 
+/* Is, or was at the end, the proof of the name what it is about? */
+ngx_uint_t ngx_autocert_flow_validating(ngx_autocert_flow_t *flow);
+
 /* The name of the step under way, for the log. */
 char *ngx_autocert_flow_name(ngx_autocert_flow_t *flow);
 

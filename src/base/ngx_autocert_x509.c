@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/objects.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
@@ -548,6 +549,44 @@ ngx_autocert_x509_signature_check(STACK_OF(X509) *certs, int i, char **err)
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_x509_chain_print(ngx_pool_t *pool, ngx_autocert_chain_t *chain,
+    ngx_str_t *pem)
+{
+    int        i, ok;
+    BIO       *bio;
+    char      *data;
+    long       len;
+    ngx_int_t  rc;
+
+    bio = BIO_new(BIO_s_mem());
+    ok = (bio != NULL);
+
+    for (i = 0; ok && i < sk_X509_num(chain->certs); i++) {
+        ok = PEM_write_bio_X509(bio, sk_X509_value(chain->certs, i));
+    }
+
+    rc = NGX_ERROR;
+
+    if (ok) {
+        len = BIO_get_mem_data(bio, &data);
+
+        pem->data = ngx_pnalloc(pool, len);
+
+        if (pem->data) {
+            pem->len = len;
+            ngx_memcpy(pem->data, data, len);
+            rc = NGX_OK;
+        }
+    }
+
+    BIO_free(bio);
+    ERR_clear_error();
+
+    return rc;
 }
 
 

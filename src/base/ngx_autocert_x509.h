@@ -43,6 +43,10 @@ ngx_autocert_chain_t *ngx_autocert_x509_chain_parse(ngx_str_t *pem,
     char **err);
 void ngx_autocert_x509_chain_free(ngx_autocert_chain_t *chain);
 
+/* The chain as PEM, in pool. */
+ngx_int_t ngx_autocert_x509_chain_print(ngx_pool_t *pool,
+    ngx_autocert_chain_t *chain, ngx_str_t *pem);
+
 /*
  * Is this a chain that may be installed for name?  Key of the leaf, name
  * (subjectAltName, wildcards as in RFC 6125), validity at now, signature of

@@ -9,8 +9,11 @@
 
 static ngx_int_t ngx_autocert_board_init_zone(ngx_shm_zone_t *zone,
     void *data);
+static size_t ngx_autocert_board_size(ngx_uint_t n);
 static ngx_int_t ngx_autocert_board_read(ngx_autocert_pending_t *pending,
-    ngx_str_t *host, ngx_str_t *token, ngx_str_t *value, u_char *buf);
+    ngx_autocert_board_challenge_t *challenge, u_char *buf);
+static ngx_uint_t ngx_autocert_board_is(u_char *data, u_short len,
+    size_t size, ngx_str_t *str);
 
 
 static ngx_str_t  ngx_autocert_board_zone_name =
@@ -21,9 +24,9 @@ ngx_int_t
 ngx_autocert_board_create(ngx_conf_t *cf, ngx_autocert_board_t *board,
     ngx_uint_t n)
 {
-    board->records = ngx_autocert_shared(cf->cycle,
-                                         n * sizeof(ngx_autocert_record_t));
-    if (board->records == NULL) {
+    board->shared = ngx_autocert_shared(cf->cycle,
+                                        ngx_autocert_board_size(n));
+    if (board->shared == NULL) {
         return NGX_ERROR;
     }
 
@@ -37,15 +40,23 @@ ngx_autocert_board_create(ngx_conf_t *cf, ngx_autocert_board_t *board,
     }
 
     board->zone->init = ngx_autocert_board_init_zone;
+    board->zone->data = board;
 
     return NGX_OK;
+}
+
+
+static size_t
+ngx_autocert_board_size(ngx_uint_t n)
+{
+    return sizeof(ngx_autocert_records_t) + n * sizeof(ngx_autocert_record_t);
 }
 
 
 void
 ngx_autocert_board_protect(ngx_autocert_board_t *board)
 {
-    (void) mprotect(board->records, board->n * sizeof(ngx_autocert_record_t),
+    (void) mprotect(board->shared, ngx_autocert_board_size(board->n),
                     PROT_READ);
 }
 
@@ -54,7 +65,7 @@ void
 ngx_autocert_board_set(ngx_autocert_board_t *board, ngx_uint_t index,
     uint64_t generation)
 {
-    __atomic_store_n(&board->records[index].generation,
+    __atomic_store_n(&board->shared->records[index].generation,
                      (ngx_atomic_uint_t) generation, __ATOMIC_RELEASE);
 }
 
@@ -63,26 +74,41 @@ ngx_uint_t
 ngx_autocert_board_current(ngx_autocert_board_t *board, ngx_uint_t index,
     uint64_t generation)
 {
-    return __atomic_load_n(&board->records[index].generation,
+    return __atomic_load_n(&board->shared->records[index].generation,
                            __ATOMIC_ACQUIRE)
            == (ngx_atomic_uint_t) generation;
 }
 
 
+void
+ngx_autocert_board_ready(ngx_autocert_board_t *board)
+{
+    __atomic_store_n(&board->shared->ready, 1, __ATOMIC_RELEASE);
+}
+
+
+ngx_uint_t
+ngx_autocert_board_is_ready(ngx_autocert_board_t *board)
+{
+    return board->carried
+           || __atomic_load_n(&board->shared->ready, __ATOMIC_ACQUIRE) != 0;
+}
+
+
 ngx_int_t
 ngx_autocert_board_publish(ngx_autocert_board_t *board, ngx_uint_t i,
-    ngx_str_t *host, ngx_str_t *token, ngx_str_t *value)
+    ngx_autocert_board_challenge_t *challenge)
 {
     ngx_uint_t               fits;
     ngx_autocert_pending_t  *p;
 
-    p = board->zone->data;
+    p = board->pending;
     p += i;
 
-    fits = host != NULL
-           && host->len <= sizeof(p->host)
-           && token->len <= sizeof(p->token)
-           && value->len <= sizeof(p->value);
+    fits = challenge != NULL
+           && challenge->host.len <= sizeof(p->host)
+           && challenge->token.len <= sizeof(p->token)
+           && challenge->value.len <= sizeof(p->value);
 
     __atomic_fetch_add(&p->sequence, p->sequence % 2 ? 2 : 1,
                        __ATOMIC_ACQ_REL);
@@ -91,36 +117,37 @@ ngx_autocert_board_publish(ngx_autocert_board_t *board, ngx_uint_t i,
     p->host_len = 0;
 
     if (fits) {
-        p->host_len = host->len;
-        p->token_len = token->len;
-        p->value_len = value->len;
-        ngx_memcpy(p->host, host->data, host->len);
-        ngx_memcpy(p->token, token->data, token->len);
-        ngx_memcpy(p->value, value->data, value->len);
+        p->type = challenge->type;
+        p->host_len = challenge->host.len;
+        p->token_len = challenge->token.len;
+        p->value_len = challenge->value.len;
+        ngx_memcpy(p->host, challenge->host.data, challenge->host.len);
+        ngx_memcpy(p->token, challenge->token.data, challenge->token.len);
+        ngx_memcpy(p->value, challenge->value.data, challenge->value.len);
     }
 
     __atomic_fetch_add(&p->sequence, 1, __ATOMIC_RELEASE);
 
-    return (host == NULL || fits) ? NGX_OK : NGX_ERROR;
+    return (challenge == NULL || fits) ? NGX_OK : NGX_ERROR;
 }
 
 
 ngx_int_t
-ngx_autocert_board_find(ngx_autocert_board_t *board, ngx_str_t *host,
-    ngx_str_t *token, ngx_str_t *value, u_char *buf)
+ngx_autocert_board_find(ngx_autocert_board_t *board,
+    ngx_autocert_board_challenge_t *challenge, u_char *buf)
 {
     ngx_int_t                rc;
     ngx_uint_t               i, tries;
     ngx_autocert_pending_t  *p;
 
-    p = board->zone->data;
+    p = board->pending;
 
     for (i = 0; i < NGX_AUTOCERT_BOARD_CHALLENGES; i++) {
 
         /* a writer is done in nanoseconds, or dead */
 
         for (tries = 0; tries < 1000; tries++) {
-            rc = ngx_autocert_board_read(&p[i], host, token, value, buf);
+            rc = ngx_autocert_board_read(&p[i], challenge, buf);
 
             if (rc == NGX_OK) {
                 return NGX_OK;
@@ -141,10 +168,9 @@ ngx_autocert_board_find(ngx_autocert_board_t *board, ngx_str_t *host,
 /* NGX_AGAIN if it was written meanwhile */
 
 static ngx_int_t
-ngx_autocert_board_read(ngx_autocert_pending_t *pending, ngx_str_t *host,
-    ngx_str_t *token, ngx_str_t *value, u_char *buf)
+ngx_autocert_board_read(ngx_autocert_pending_t *pending,
+    ngx_autocert_board_challenge_t *challenge, u_char *buf)
 {
-    ngx_uint_t              matches;
     ngx_atomic_uint_t       sequence;
     ngx_autocert_pending_t  copy;
 
@@ -152,6 +178,12 @@ ngx_autocert_board_read(ngx_autocert_pending_t *pending, ngx_str_t *host,
 
     if (sequence % 2) {
         return NGX_AGAIN;
+    }
+
+    /* most are free: a flood of questions is to cost little */
+
+    if (pending->host_len == 0) {
+        return NGX_DECLINED;
     }
 
     ngx_memcpy(&copy, pending, sizeof(ngx_autocert_pending_t));
@@ -162,25 +194,31 @@ ngx_autocert_board_read(ngx_autocert_pending_t *pending, ngx_str_t *host,
         return NGX_AGAIN;
     }
 
-    matches = copy.host_len != 0
-              && copy.host_len == host->len
-              && copy.token_len == token->len
-              && copy.value_len <= sizeof(copy.value)
-              && host->len <= sizeof(copy.host)
-              && token->len <= sizeof(copy.token)
-              && ngx_memcmp(copy.host, host->data, host->len) == 0
-              && ngx_memcmp(copy.token, token->data, token->len) == 0;
-
-    if (!matches) {
+    if (copy.type != challenge->type
+        || copy.value_len > sizeof(copy.value)
+        || !ngx_autocert_board_is(copy.host, copy.host_len,
+                                  sizeof(copy.host), &challenge->host)
+        || !ngx_autocert_board_is(copy.token, copy.token_len,
+                                  sizeof(copy.token), &challenge->token))
+    {
         return NGX_DECLINED;
     }
 
     ngx_memcpy(buf, copy.value, copy.value_len);
 
-    value->data = buf;
-    value->len = copy.value_len;
+    challenge->value.data = buf;
+    challenge->value.len = copy.value_len;
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_autocert_board_is(u_char *data, u_short len, size_t size, ngx_str_t *str)
+{
+    return len == str->len
+           && len <= size
+           && ngx_memcmp(data, str->data, len) == 0;
 }
 
 
@@ -189,27 +227,21 @@ ngx_autocert_board_read(ngx_autocert_pending_t *pending, ngx_str_t *host,
 static ngx_int_t
 ngx_autocert_board_init_zone(ngx_shm_zone_t *zone, void *data)
 {
+    ngx_autocert_board_t  *board = zone->data;
+    ngx_autocert_board_t  *old = data;
+
     ngx_slab_pool_t  *shpool;
 
-    if (data) {
-        zone->data = data;
+    if (old) {
+        board->pending = old->pending;
+        board->carried = 1;
         return NGX_OK;
     }
 
     shpool = (ngx_slab_pool_t *) zone->shm.addr;
 
-    if (zone->shm.exists) {
-        zone->data = shpool->data;
-        return NGX_OK;
-    }
+    board->pending = ngx_slab_calloc(shpool, NGX_AUTOCERT_BOARD_CHALLENGES
+                                             * sizeof(ngx_autocert_pending_t));
 
-    zone->data = ngx_slab_calloc(shpool, NGX_AUTOCERT_BOARD_CHALLENGES
-                                         * sizeof(ngx_autocert_pending_t));
-    if (zone->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    shpool->data = zone->data;
-
-    return NGX_OK;
+    return board->pending ? NGX_OK : NGX_ERROR;
 }

@@ -24,10 +24,17 @@ typedef struct {
 } ngx_autocert_record_t;
 
 
+typedef struct {
+    ngx_atomic_t              ready;        /* the helper knows what pends */
+    ngx_autocert_record_t     records[];
+} ngx_autocert_records_t;
+
+
 /* A pending challenge; readers go by the sequence count. */
 
 typedef struct {
     ngx_atomic_t              sequence;     /* odd while it is written */
+    u_short                   type;         /* NGX_AUTOCERT_CHALLENGE_ */
     u_short                   host_len;     /* 0: free */
     u_short                   token_len;
     u_short                   value_len;
@@ -38,15 +45,27 @@ typedef struct {
 
 
 typedef struct {
-    ngx_autocert_record_t    *records;
-    ngx_uint_t                n;
+    ngx_autocert_records_t   *shared;
+    ngx_uint_t                n;            /* records */
     ngx_shm_zone_t           *zone;
+    ngx_autocert_pending_t   *pending;      /* in the zone */
+    unsigned                  carried:1;    /* the zone is one of before */
 } ngx_autocert_board_t;
+
+
+/* A challenge; all but host are empty for TLS-ALPN-01. */
+
+typedef struct {
+    ngx_uint_t                type;
+    ngx_str_t                 host;
+    ngx_str_t                 token;
+    ngx_str_t                 value;
+} ngx_autocert_board_challenge_t;
 
 
 #pragma GCC visibility push(hidden)
 
-/* In the master: records for n names, and the zone of the challenges. */
+/* In the master: n records, and the zone of the challenges. */
 ngx_int_t ngx_autocert_board_create(ngx_conf_t *cf,
     ngx_autocert_board_t *board, ngx_uint_t n);
 
@@ -61,15 +80,25 @@ ngx_uint_t ngx_autocert_board_current(ngx_autocert_board_t *board,
     ngx_uint_t index, uint64_t generation);
 
 /*
- * Writes place i; NULL host frees it.  The strings are cut to nothing if
- * they do not fit: NGX_ERROR.
+ * Writes place i; NULL frees it.  NGX_ERROR: something does not fit, the
+ * place is free.
  */
 ngx_int_t ngx_autocert_board_publish(ngx_autocert_board_t *board,
-    ngx_uint_t i, ngx_str_t *host, ngx_str_t *token, ngx_str_t *value);
+    ngx_uint_t i, ngx_autocert_board_challenge_t *challenge);
 
-/* NGX_OK and a copy in buf (256 bytes), or NGX_DECLINED. */
+/*
+ * Is this challenge pending, by its type, host and token?  NGX_OK and the
+ * value, a copy in buf (256 bytes), or NGX_DECLINED.
+ */
 ngx_int_t ngx_autocert_board_find(ngx_autocert_board_t *board,
-    ngx_str_t *host, ngx_str_t *token, ngx_str_t *value, u_char *buf);
+    ngx_autocert_board_challenge_t *challenge, u_char *buf);
+
+/*
+ * What a helper of this cycle, or of the one before, has to say of challenges
+ * is on the board: until then a worker does not know whether one is pending.
+ */
+void ngx_autocert_board_ready(ngx_autocert_board_t *board);
+ngx_uint_t ngx_autocert_board_is_ready(ngx_autocert_board_t *board);
 
 #pragma GCC visibility pop
 

@@ -350,7 +350,9 @@ ngx_autocert_prepare(ngx_conf_t *cf, ngx_autocert_conf_t *acf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_autocert_board_create(cf, &core->board, acf->names.nelts)
+    /* one more: the certificate that answers TLS-ALPN-01 */
+
+    if (ngx_autocert_board_create(cf, &core->board, acf->names.nelts + 1)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;

@@ -1,5 +1,6 @@
 
 #include "ngx_autocert_driver.h"
+#include "ngx_autocert_choice.h"
 #include "ngx_autocert_client.h"
 #include "ngx_autocert_solver.h"
 #include "ngx_autocert_sweep.h"
@@ -23,20 +24,32 @@ typedef struct {
     ngx_uint_t                     index;
     ngx_autocert_name_t           *name;
     ngx_autocert_state_t           state;
+    ngx_autocert_choice_t          choice;
     ngx_autocert_order_t           order;
     ngx_autocert_flow_t            flow;
     EVP_PKEY                      *key;
     char                          *step;        /* logged last */
+
+    /* the token of another process's order */
+    size_t                         len;
+    u_char                         followed[128];
 } ngx_autocert_driver_t;
 
 
+static ngx_int_t ngx_autocert_driver_look(ngx_autocert_driver_t *d,
+    ngx_str_t *name);
 static ngx_int_t ngx_autocert_driver_account(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_order(ngx_autocert_driver_t *d);
+static ngx_int_t ngx_autocert_driver_again(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_run(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_step(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_wait(ngx_autocert_driver_t *d, time_t until);
 static void ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
+static ngx_int_t ngx_autocert_driver_publish(ngx_autocert_driver_t *d,
+    ngx_str_t *token, ngx_str_t *key_authorization,
+    ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_save(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
 static void ngx_autocert_driver_key(ngx_autocert_driver_t *d);
@@ -45,6 +58,8 @@ static ngx_int_t ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
 static void ngx_autocert_driver_install(ngx_autocert_driver_t *d);
 static ngx_int_t ngx_autocert_driver_check(ngx_autocert_driver_t *d,
     ngx_autocert_chain_t **chain, ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_failed(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_end(ngx_autocert_driver_t *d,
     ngx_autocert_chain_t *chain, ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_free(ngx_autocert_driver_t *d);
@@ -117,32 +132,148 @@ ngx_autocert_driver_start(ngx_uint_t index)
     (void) ngx_autocert_store_state_get(&d->helper->store, pool,
                                         &d->name->name, &d->state, &fail);
 
+    ngx_autocert_driver_order(d);
+    ngx_autocert_flow_init(&d->flow, pool, &d->issuer, &d->order);
+
+    ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
+                  "autocert: %s the order for \"%V\" by %V (%s), CA: %V",
+                  d->order.url.len ? "going on with" : "beginning",
+                  &d->name->name, &d->order.challenge, d->choice.why,
+                  &d->helper->acf->ca);
+
+    ngx_autocert_driver_run(d);
+}
+
+
+/* One of before is gone on with, by the challenge that it was begun with. */
+
+static void
+ngx_autocert_driver_order(ngx_autocert_driver_t *d)
+{
+    ngx_autocert_conf_t  *acf;
+
+    acf = d->helper->acf;
+
     ngx_memzero(&d->order, sizeof(ngx_autocert_order_t));
-
     d->order.name = d->name->name;
-    ngx_str_set(&d->order.challenge, "http-01");
 
-    if (d->state.ca.len == d->helper->acf->ca.len
-        && ngx_strncmp(d->state.ca.data, d->helper->acf->ca.data,
-                       d->state.ca.len)
-           == 0)
+    ngx_autocert_choice(acf, d->name,
+                        ngx_autocert_solver_type(&d->state.challenge),
+                        &d->choice);
+    ngx_autocert_solver_name(d->choice.type, &d->order.challenge);
+
+    if (d->state.ca.len == acf->ca.len
+        && ngx_strncmp(d->state.ca.data, acf->ca.data, acf->ca.len) == 0)
     {
         d->order.url = d->state.order;
     }
 
-    if (d->order.url.len == 0) {
-        ngx_autocert_solver_unpublish(d->helper);
-        ngx_autocert_store_next_drop(&d->helper->store, &d->name->name);
+    if (d->order.url.len && ngx_autocert_driver_again(d) == NGX_OK) {
+        return;
     }
 
-    ngx_autocert_flow_init(&d->flow, pool, &d->issuer, &d->order);
+    ngx_autocert_solver_unpublish(d->helper);
 
-    ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
-                  "autocert: %s the order for \"%V\" by http-01, CA: %V",
-                  d->order.url.len ? "going on with" : "beginning",
-                  &d->name->name, &d->helper->acf->ca);
+    if (d->order.url.len == 0) {
+        ngx_autocert_store_next_drop(&d->helper->store, &d->name->name);
+    }
+}
 
-    ngx_autocert_driver_run(d);
+
+/*
+ * The CA may be about to ask, and the board may be a new one: its question is
+ * answerable before anything is asked of the CA.
+ */
+
+static ngx_int_t
+ngx_autocert_driver_again(ngx_autocert_driver_t *d)
+{
+    ngx_str_t            ka;
+    ngx_uint_t           type;
+    ngx_autocert_fail_t  ignored;
+
+    type = ngx_autocert_solver_type(&d->state.challenge);
+
+    if (d->state.token.len == 0 || type != d->choice.type) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_autocert_jose_key_authorization(d->pool, &d->issuer.key,
+                                            &d->state.token, &ka)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_driver_publish(d, &d->state.token, &ka, &ignored);
+}
+
+
+ngx_int_t
+ngx_autocert_driver_follow(ngx_uint_t index)
+{
+    ngx_int_t               rc;
+    ngx_autocert_name_t    *name;
+    ngx_autocert_driver_t  *d = &ngx_autocert_driver;
+
+    d->pool = ngx_create_pool(4096, d->helper->log);
+    if (d->pool == NULL) {
+        return NGX_DECLINED;
+    }
+
+    name = d->helper->acf->names.elts;
+
+    rc = ngx_autocert_driver_look(d, &name[index].name);
+
+    ngx_destroy_pool(d->pool);
+    d->pool = NULL;
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_autocert_driver_look(ngx_autocert_driver_t *d, ngx_str_t *name)
+{
+    ngx_autocert_fail_t             fail;
+    ngx_autocert_state_t            state;
+    ngx_autocert_board_challenge_t  challenge;
+
+    (void) ngx_autocert_store_state_get(&d->helper->store, d->pool, name,
+                                        &state, &fail);
+
+    challenge.type = ngx_autocert_solver_type(&state.challenge);
+
+    if (state.order.len == 0 || state.token.len == 0 || challenge.type == 0
+        || state.token.len > sizeof(d->followed))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (state.token.len == d->len
+        && ngx_memcmp(state.token.data, d->followed, d->len) == 0)
+    {
+        return NGX_OK;
+    }
+
+    challenge.host = *name;
+    challenge.token = state.token;
+
+    if (ngx_autocert_driver_account(d, &fail) != NGX_OK
+        || ngx_autocert_jose_key_authorization(d->pool, &d->issuer.key,
+                                               &state.token,
+                                               &challenge.value)
+           != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    d->len = state.token.len;
+    ngx_memcpy(d->followed, state.token.data, d->len);
+
+    ngx_autocert_solver_follow(d->helper, d->pool, &challenge);
+
+    return NGX_OK;
 }
 
 
@@ -263,7 +394,7 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
             return;
 
         default: /* NGX_AUTOCERT_FLOW_FAILED */
-            ngx_autocert_driver_end(d, NULL, &d->flow.fail);
+            ngx_autocert_driver_failed(d, &d->flow.fail);
             return;
         }
     }
@@ -315,14 +446,39 @@ ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
         return;
     }
 
-    if (ngx_autocert_solver_publish(d->helper, &d->name->name, &action->token,
-                                    &action->key_authorization)
+    if (ngx_autocert_driver_publish(d, &action->token,
+                                    &action->key_authorization, &fail)
         != NGX_OK)
     {
-        (void) ngx_autocert_fail(&fail, d->pool, NGX_AUTOCERT_FAIL_REFUSED,
-                                 "the token of the challenge is too long");
         ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
     }
+}
+
+
+static ngx_int_t
+ngx_autocert_driver_publish(ngx_autocert_driver_t *d, ngx_str_t *token,
+    ngx_str_t *key_authorization, ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_board_challenge_t  challenge;
+
+    challenge.type = d->choice.type;
+    challenge.host = d->name->name;
+    challenge.token = *token;
+    challenge.value = *key_authorization;
+
+    if (ngx_autocert_solver_publish(d->helper, d->pool, &challenge, fail)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* for who goes on with the order after us, or beside us in an upgrade */
+
+    d->state.challenge = d->order.challenge;
+    d->state.token = *token;
+
+    return ngx_autocert_store_state_put(&d->helper->store, d->pool,
+                                        &d->name->name, &d->state, fail);
 }
 
 
@@ -345,6 +501,10 @@ ngx_autocert_driver_save(ngx_autocert_driver_t *d,
     if (rc == NGX_OK && action->order) {
         d->state.ca = d->helper->acf->ca;
         d->state.order = d->order.url;
+
+        if (d->order.url.len == 0) {
+            ngx_str_null(&d->state.token);
+        }
 
         rc = ngx_autocert_store_state_put(&d->helper->store, d->pool,
                                           &d->name->name, &d->state, &fail);
@@ -486,6 +646,34 @@ ngx_autocert_driver_check(ngx_autocert_driver_t *d,
     return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_REFUSED,
                              "the CA gave a certificate that can't be used: "
                              "%s", err);
+}
+
+
+/* What the CA could not validate is tried the other way next time. */
+
+static void
+ngx_autocert_driver_failed(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_uint_t           type;
+    ngx_autocert_fail_t  ignored;
+
+    type = ngx_autocert_choice_other(d->helper->acf, d->name,
+                                     d->choice.type);
+
+    if (ngx_autocert_flow_validating(&d->flow)
+        && fail->kind == NGX_AUTOCERT_FAIL_REFUSED
+        && type != d->choice.type)
+    {
+        ngx_autocert_solver_name(type, &d->state.challenge);
+        ngx_str_null(&d->state.token);
+
+        (void) ngx_autocert_store_state_put(&d->helper->store, d->pool,
+                                            &d->name->name, &d->state,
+                                            &ignored);
+    }
+
+    ngx_autocert_driver_end(d, NULL, fail);
 }
 
 

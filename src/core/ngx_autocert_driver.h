@@ -32,6 +32,12 @@ ngx_int_t ngx_autocert_driver_init(ngx_autocert_helper_t *helper,
 void ngx_autocert_driver_start(ngx_uint_t index);
 
 /*
+ * Makes the challenge of another process's order for this name answerable
+ * here as well.  NGX_DECLINED: it has none under way.
+ */
+ngx_int_t ngx_autocert_driver_follow(ngx_uint_t index);
+
+/*
  * Leaves everything as it is, for the next helper to go on with: the order
  * in the store, the answer to its challenge on the board.
  */

@@ -345,7 +345,7 @@ ngx_autocert_helper_keys(ngx_cycle_t *cycle)
     name = helper->acf->names.elts;
     n = helper->acf->names.nelts;
 
-    names = ngx_palloc(cycle->pool, n * sizeof(ngx_str_t));
+    names = ngx_palloc(cycle->pool, (n + 1) * sizeof(ngx_str_t));
 
     if (names == NULL
         || RAND_bytes((u_char *) &generation, sizeof(uint64_t)) != 1)
@@ -356,6 +356,11 @@ ngx_autocert_helper_keys(ngx_cycle_t *cycle)
     for (i = 0; i < n; i++) {
         names[i] = name[i].name;
     }
+
+    /* behind them: what answers TLS-ALPN-01 */
+
+    ngx_str_set(&names[n], NGX_AUTOCERT_STORE_CHALLENGE);
+    n++;
 
     helper->keeper = ngx_autocert_keeper_create(names, n, generation,
                                                 ngx_autocert_helper_load,
@@ -491,6 +496,7 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
 
     ngx_log_t               log;
     ngx_int_t               rc;
+    ngx_str_t               segment;
     ngx_pool_t             *pool;
     ngx_autocert_fail_t     fail;
     ngx_autocert_name_t    *name;
@@ -514,10 +520,16 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
     store.path = helper->store.path;
     store.lock = -1;
 
+    if (index < helper->acf->names.nelts) {
+        segment = name[index].name;
+
+    } else {
+        ngx_str_set(&segment, NGX_AUTOCERT_STORE_CHALLENGE);
+    }
+
     rc = (store.fd == -1)
          ? NGX_DECLINED
-         : ngx_autocert_store_load(&store, pool, &name[index].name, &pair,
-                                   &fail);
+         : ngx_autocert_store_load(&store, pool, &segment, &pair, &fail);
 
     if (rc == NGX_OK) {
         *chain = pair.chain;

@@ -1,6 +1,8 @@
 
 #include "ngx_autocert_schedule.h"
+#include "ngx_autocert_choice.h"
 #include "ngx_autocert_driver.h"
+#include "ngx_autocert_solver.h"
 #include "ngx_autocert_sweep.h"
 
 #include <openssl/rand.h>
@@ -10,6 +12,7 @@
 #define NGX_AUTOCERT_SCHEDULE_LOOK      60000   /* ms; clocks are set */
 #define NGX_AUTOCERT_SCHEDULE_RELOAD    600     /* s */
 #define NGX_AUTOCERT_SCHEDULE_NEVER     NGX_MAX_TIME_T_VALUE
+#define NGX_AUTOCERT_SCHEDULE_FOLLOW    64      /* names looked at */
 
 
 /* What the clock knows of a name. */
@@ -37,7 +40,10 @@ typedef struct {
 static void ngx_autocert_schedule_found(ngx_uint_t index,
     ngx_autocert_chain_t *chain);
 static void ngx_autocert_schedule_ready(void);
+static ngx_uint_t ngx_autocert_schedule_reachable(ngx_autocert_schedule_t *s,
+    ngx_autocert_name_t *name);
 static void ngx_autocert_schedule_handler(ngx_event_t *ev);
+static void ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s);
 static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
 static ngx_uint_t ngx_autocert_schedule_before(ngx_autocert_due_t *a,
@@ -168,22 +174,45 @@ ngx_autocert_schedule_ready(void)
 
     for (i = 0; i < s->helper->acf->names.nelts; i++) {
 
-        if (name[i].bootstrap) {
+        if (name[i].bootstrap
+            || !ngx_autocert_schedule_reachable(s, &name[i]))
+        {
             s->names[i].due = NGX_AUTOCERT_SCHEDULE_NEVER;
         }
-    }
-
-    if (!s->helper->acf->plain) {
-        ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
-                      "autocert: no certificate is ordered: waiting for a "
-                      "plain \"listen\" that can answer the http-01 "
-                      "challenge, add \"listen 80;\" and reload");
-        return;
     }
 
     s->ready = 1;
 
     ngx_autocert_schedule_handler(&s->event);
+
+    /* now a worker that finds no challenge on the board knows that none is */
+
+    ngx_autocert_board_ready(&s->helper->acf->core->board);
+}
+
+
+/* Where no listener can meet its challenge, nothing is asked of the CA. */
+
+static ngx_uint_t
+ngx_autocert_schedule_reachable(ngx_autocert_schedule_t *s,
+    ngx_autocert_name_t *name)
+{
+    ngx_autocert_choice_t  choice;
+
+    ngx_autocert_choice(s->helper->acf, name, 0, &choice);
+
+    if (choice.type) {
+        return 1;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
+                  "autocert: no certificate is ordered for \"%V\": waiting "
+                  "for a \"listen\" that can answer the CA's challenge, add "
+                  "\"%s\" and reload", &name->name,
+                  name->challenge == NGX_AUTOCERT_CHALLENGE_TLS_ALPN
+                      ? "listen 443 ssl;" : "listen 80;");
+
+    return 0;
 }
 
 
@@ -193,11 +222,41 @@ ngx_autocert_schedule_handler(ngx_event_t *ev)
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
     if (ngx_autocert_schedule_lock(s) != NGX_OK) {
+        ngx_autocert_schedule_follow(s);
         ngx_add_timer(ev, NGX_AUTOCERT_SCHEDULE_LOCK);
         return;
     }
 
     ngx_autocert_schedule_next(s);
+}
+
+
+/*
+ * During an upgrade the order is that of the old master's helper, and the CA
+ * asks the workers of both.
+ */
+
+static void
+ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s)
+{
+    time_t      now;
+    ngx_uint_t  i, looked;
+
+    now = ngx_time();
+    looked = 0;
+
+    for (i = 0; i < s->helper->acf->names.nelts; i++) {
+
+        if (s->names[i].due > now) {
+            continue;
+        }
+
+        if (ngx_autocert_driver_follow(i) == NGX_OK
+            || ++looked == NGX_AUTOCERT_SCHEDULE_FOLLOW)
+        {
+            return;
+        }
+    }
 }
 
 
@@ -421,6 +480,7 @@ ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s, ngx_uint_t index,
     state->issued_at = ngx_time();
 
     ngx_str_null(&state->order);
+    ngx_str_null(&state->token);
     ngx_str_null(&state->why);
     ngx_str_null(&state->detail);
     state->failures = 0;

@@ -9,8 +9,10 @@
 #include <sys/mman.h>
 
 
+#define NGX_AUTOCERT_WORKER_NAME      253   /* bytes */
 #define NGX_AUTOCERT_WORKER_KNOCK     50    /* ms from one try to the next */
 #define NGX_AUTOCERT_WORKER_DEADLINE  2000  /* ms that a fiber is laid aside */
+#define NGX_AUTOCERT_WORKER_FRESH     500   /* ms, for the helper to say */
 
 /*
  * Waking the helper is what costs, and handshakes that take the same step
@@ -58,6 +60,7 @@ typedef struct {
     ngx_log_t               *log;
     ngx_autocert_served_t  **served;    /* by the index of the name */
     ngx_connection_t        *channel;
+    ngx_msec_t               started;
     ngx_event_t              knock;
     ngx_msec_t               knocked;       /* when, the last time */
     ngx_event_t              flush;
@@ -68,6 +71,8 @@ typedef struct {
 } ngx_autocert_worker_t;
 
 
+static ngx_int_t ngx_autocert_worker_find(
+    ngx_autocert_board_challenge_t *challenge, u_char *buf);
 static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
@@ -122,13 +127,14 @@ ngx_autocert_worker_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     }
 
     w->served = ngx_pcalloc(cycle->pool,
-                            acf->names.nelts * sizeof(void *));
+                            acf->core->board.n * sizeof(void *));
     if (w->served == NULL) {
         return NGX_ERROR;
     }
 
     w->acf = acf;
     w->log = cycle->log;
+    w->started = ngx_current_msec;
     w->remote.connect = ngx_autocert_worker_connect;
     w->remote.close = ngx_autocert_worker_close;
     ngx_autocert_remote_init(&w->remote);
@@ -170,7 +176,7 @@ ngx_autocert_worker_exit(void)
 
     ngx_autocert_worker_close(&w->remote);
 
-    for (i = 0; i < w->acf->names.nelts; i++) {
+    for (i = 0; i < w->acf->core->board.n; i++) {
         ngx_autocert_worker_free(w->served[i]);
         w->served[i] = NULL;
     }
@@ -218,12 +224,96 @@ ngx_int_t
 ngx_autocert_challenge(ngx_str_t *host, ngx_str_t *token,
     ngx_str_t *key_authorization, u_char *buf)
 {
-    if (ngx_autocert_worker == NULL) {
+    ngx_int_t                       rc;
+    ngx_autocert_board_challenge_t  challenge;
+
+    challenge.type = NGX_AUTOCERT_CHALLENGE_HTTP;
+    challenge.host = *host;
+    challenge.token = *token;
+
+    rc = ngx_autocert_worker_find(&challenge, buf);
+
+    *key_authorization = challenge.value;
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_autocert_alpn(ngx_str_t *name)
+{
+    u_char                          low[NGX_AUTOCERT_WORKER_NAME];
+    u_char                          buf[NGX_AUTOCERT_CHALLENGE_SIZE];
+    ngx_autocert_board_challenge_t  challenge;
+
+    if (name->len > sizeof(low)) {
         return NGX_DECLINED;
     }
 
-    return ngx_autocert_board_find(&ngx_autocert_worker->acf->core->board,
-                                   host, token, key_authorization, buf);
+    ngx_strlow(low, name->data, name->len);
+
+    challenge.type = NGX_AUTOCERT_CHALLENGE_TLS_ALPN;
+    challenge.host.data = low;
+    challenge.host.len = name->len;
+    ngx_str_null(&challenge.token);
+
+    return ngx_autocert_worker_find(&challenge, buf);
+}
+
+
+ngx_int_t
+ngx_autocert_alpn_handshake(ngx_connection_t *c)
+{
+    ngx_uint_t              index;
+    ngx_autocert_served_t  *served;
+
+    index = ngx_autocert_worker->acf->names.nelts;
+
+    served = ngx_autocert_worker_served(index);
+
+    if (served == NULL || served->bootstrap) {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_handshake(c, index, 0);
+}
+
+
+/* A worker that was just started may be asked before its helper has said. */
+
+static ngx_int_t
+ngx_autocert_worker_find(ngx_autocert_board_challenge_t *challenge,
+    u_char *buf)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              index;
+    ngx_autocert_board_t   *board;
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
+
+    ngx_str_null(&challenge->value);
+
+    if (w == NULL) {
+        return NGX_DECLINED;
+    }
+
+    board = &w->acf->core->board;
+
+    rc = ngx_autocert_board_find(board, challenge, buf);
+
+    if (rc == NGX_OK || ngx_autocert_board_is_ready(board)
+        || ngx_autocert_find_name(w->acf, &challenge->host, &index) != NGX_OK)
+    {
+        return rc;
+    }
+
+    while (!ngx_autocert_board_is_ready(board)
+           && ngx_current_msec - w->started < NGX_AUTOCERT_WORKER_FRESH)
+    {
+        ngx_msleep(1);
+        ngx_time_update();
+    }
+
+    return ngx_autocert_board_find(board, challenge, buf);
 }
 
 

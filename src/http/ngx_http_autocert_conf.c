@@ -18,8 +18,6 @@ static char *ngx_http_autocert_on(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_autocert_choice(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_autocert_challenge_type(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 static char *ngx_http_autocert_renew_before(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_autocert_path(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -40,9 +38,6 @@ static ngx_int_t ngx_http_autocert_init_resolver(ngx_conf_t *cf,
     ngx_http_autocert_main_conf_t *amcf);
 static ngx_uint_t ngx_http_autocert_system_resolver(ngx_conf_t *cf,
     ngx_str_t *addrs);
-static void ngx_http_autocert_listeners(ngx_conf_t *cf,
-    ngx_autocert_conf_t *acf, ngx_http_autocert_srv_conf_t *first);
-static ngx_uint_t ngx_http_autocert_listener(ngx_http_conf_addr_t *addr);
 static ngx_int_t ngx_http_autocert_server(ngx_conf_t *cf,
     ngx_autocert_conf_t *acf, ngx_http_core_srv_conf_t *cscf);
 static ngx_int_t ngx_http_autocert_names(ngx_conf_t *cf,
@@ -78,7 +73,7 @@ ngx_command_t  ngx_http_autocert_commands[] = {
 
     { ngx_string("autocert_challenge"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
-      ngx_http_autocert_challenge_type,
+      ngx_http_autocert_choice,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_autocert_srv_conf_t, challenge),
       ngx_http_autocert_challenges },
@@ -261,7 +256,9 @@ ngx_http_autocert_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    ngx_http_autocert_listeners(cf, acf, first);
+    if (ngx_http_autocert_listen(cf, acf, first) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     cscfp = cmcf->servers.elts;
 
@@ -398,29 +395,6 @@ ngx_http_autocert_choice(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                        &value[1], &cmd->name, &e[0].name, &e[1].name);
 
     return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_autocert_challenge_type(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_autocert_srv_conf_t  *ascf = conf;
-
-    char  *rv;
-
-    rv = ngx_http_autocert_choice(cf, cmd, conf);
-
-    if (rv == NGX_CONF_OK
-        && ascf->challenge == NGX_AUTOCERT_CHALLENGE_TLS_ALPN)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"autocert_challenge tls-alpn-01\" is not built "
-                           "yet, use \"http-01\"");
-        return NGX_CONF_ERROR;
-    }
-
-    return rv;
 }
 
 
@@ -660,90 +634,6 @@ ngx_http_autocert_system_resolver(ngx_conf_t *cf, ngx_str_t *addrs)
 }
 
 
-/* Which listeners could answer HTTP-01, and which servers have one for TLS? */
-
-static void
-ngx_http_autocert_listeners(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
-    ngx_http_autocert_srv_conf_t *first)
-{
-    ngx_uint_t                  i, j, port80;
-    ngx_http_conf_port_t       *port;
-    ngx_http_conf_addr_t       *addr;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    port80 = 0;
-    port = cmcf->ports->elts;
-
-    for (i = 0; i < cmcf->ports->nelts; i++) {
-
-        addr = port[i].addrs.elts;
-
-        for (j = 0; j < port[i].addrs.nelts; j++) {
-
-            if (ngx_http_autocert_listener(&addr[j])
-                || port[i].family == AF_UNIX)
-            {
-                continue;
-            }
-
-            acf->plain = 1;
-            port80 |= (port[i].port == 80);
-        }
-    }
-
-    if (!acf->plain) {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "autocert: no plain \"listen\" can answer the http-01 "
-                      "challenge, add \"listen 80;\", in %s:%ui",
-                      first->file, first->line);
-
-    } else if (port80) {
-        ngx_log_error(NGX_LOG_INFO, cf->log, 0,
-                      "autocert: names are validated by http-01, answered on "
-                      "port 80");
-
-    } else {
-        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
-                      "autocert: names are validated by http-01, for which "
-                      "the CA asks on port 80; there is no \"listen 80;\", "
-                      "so that port has to lead to one of the others");
-    }
-}
-
-
-/* Does it speak TLS?  Then all its servers do. */
-
-static ngx_uint_t
-ngx_http_autocert_listener(ngx_http_conf_addr_t *addr)
-{
-    ngx_uint_t                      s, tls;
-    ngx_http_core_srv_conf_t      **cscfp;
-    ngx_http_autocert_srv_conf_t   *ascf;
-
-    tls = addr->opt.ssl;
-
-#if (nginx_version >= 1025000)
-    tls |= addr->opt.quic;
-#endif
-
-    if (!tls) {
-        return 0;
-    }
-
-    cscfp = addr->servers.elts;
-
-    for (s = 0; s < addr->servers.nelts; s++) {
-        ascf = ngx_http_conf_get_module_srv_conf(cscfp[s],
-                                                 ngx_http_autocert_module);
-        ascf->tls = 1;
-    }
-
-    return 1;
-}
-
-
 static ngx_int_t
 ngx_http_autocert_server(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     ngx_http_core_srv_conf_t *cscf)
@@ -764,6 +654,8 @@ ngx_http_autocert_server(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     if (ngx_http_autocert_names(cf, acf, cscf, ascf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_autocert_unanswerable(cf, acf, ascf);
 
     if (!ascf->tls) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,

@@ -16,6 +16,7 @@
 typedef struct {
     ngx_autocert_conf_t      *acf;
     ngx_http_ssl_srv_conf_t  *ssl;          /* of the http level */
+    SSL_CTX                  *alpn;         /* of the challenges */
 } ngx_http_autocert_main_conf_t;
 
 
@@ -58,6 +59,21 @@ ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,
 
 /* Is the connection one of a TLS listener? */
 ngx_uint_t ngx_http_autocert_shakes(ngx_connection_t *c);
+
+/*
+ * Which listeners could answer a CA, and which servers have one for TLS; the
+ * latter will answer TLS-ALPN-01.  first is the first server that opts in.
+ */
+ngx_int_t ngx_http_autocert_listen(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
+    ngx_http_autocert_srv_conf_t *first);
+
+/* Warns where "autocert_challenge" asks for what no listener can do. */
+void ngx_http_autocert_unanswerable(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
+    ngx_http_autocert_srv_conf_t *ascf);
+
+/* Lets the handshakes that begin in this context answer TLS-ALPN-01. */
+ngx_int_t ngx_http_autocert_alpn(ngx_conf_t *cf,
+    ngx_http_ssl_srv_conf_t *sscf);
 
 /* Puts the answer to HTTP-01 ahead of all else. */
 ngx_int_t ngx_http_autocert_challenge(ngx_conf_t *cf);

@@ -7,6 +7,7 @@
  *     <path>/<name>/privkey.pem        fullchain.pem
  *     <path>/<name>/privkey.next.pem   the key of the order under way
  *     <path>/<name>/state.json
+ *     <path>/.challenge/               a pair: what answers TLS-ALPN-01
  *
  * Everything is opened relative to a directory descriptor, without following
  * links; a file of a wrong owner, mode or type is refused.  Blocking; may be
@@ -27,6 +28,9 @@
 
 
 #define NGX_AUTOCERT_STATE_BUDGET  8
+
+/* The one "name" that begins with a dot. */
+#define NGX_AUTOCERT_STORE_CHALLENGE  ".challenge"
 
 
 typedef struct {
@@ -58,6 +62,8 @@ typedef struct {
     ngx_str_t   ca;             /* directory URL these facts belong to */
     time_t      renew_at;       /* computed once for the pair on disk */
     ngx_str_t   order;          /* URL of the order under way */
+    ngx_str_t   challenge;      /* its type; or what is to be tried next */
+    ngx_str_t   token;          /* of its challenge, once it is answerable */
     ngx_uint_t  failures;       /* in a row */
     time_t      next_attempt;   /* not before */
     ngx_uint_t  kind;           /* of the last failure */

@@ -14,6 +14,7 @@
 
 static ngx_int_t ngx_autocert_store_file_check(ngx_autocert_store_dir_t *dir,
     const char *name, struct stat *st, ngx_uint_t secret);
+static ngx_uint_t ngx_autocert_store_file_own(ngx_str_t *name);
 static ngx_int_t ngx_autocert_store_file_owner(ngx_autocert_store_dir_t *dir,
     const char *name, struct stat *st, ngx_uint_t root);
 static ngx_int_t ngx_autocert_store_file_fill(ngx_autocert_store_dir_t *dir,
@@ -91,7 +92,7 @@ ngx_autocert_store_file_segment(ngx_str_t *name, char *buf)
 
     if (name->len == 0
         || name->len >= NGX_AUTOCERT_STORE_NAME
-        || name->data[0] == '.')
+        || (name->data[0] == '.' && !ngx_autocert_store_file_own(name)))
     {
         return NGX_DECLINED;
     }
@@ -107,6 +108,15 @@ ngx_autocert_store_file_segment(ngx_str_t *name, char *buf)
     buf[i] = '\0';
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_autocert_store_file_own(ngx_str_t *name)
+{
+    return name->len == sizeof(NGX_AUTOCERT_STORE_CHALLENGE) - 1
+           && ngx_strncmp(name->data, NGX_AUTOCERT_STORE_CHALLENGE, name->len)
+              == 0;
 }
 
 

@@ -16,6 +16,7 @@
 #define NGX_AUTOCERT_STATE_FILE    "state.json"
 #define NGX_AUTOCERT_STATE_TIME    253402300799     /* the end of 9999 */
 #define NGX_AUTOCERT_STATE_MAX     0xffffffff
+#define NGX_AUTOCERT_STATE_TOKEN   128
 
 #define NGX_AUTOCERT_ACCOUNTS      ".accounts"
 #define NGX_AUTOCERT_ACCOUNT_KEY   "account.key"
@@ -30,11 +31,14 @@ static ngx_int_t ngx_autocert_state_number(ngx_autocert_json_t *json,
     const char *name, int64_t max, int64_t *n);
 static ngx_int_t ngx_autocert_state_url(ngx_pool_t *pool,
     ngx_autocert_json_t *json, const char *name, ngx_str_t *url);
+static ngx_int_t ngx_autocert_state_token(ngx_pool_t *pool,
+    ngx_autocert_json_t *json, const char *name, ngx_str_t *token);
 static ngx_int_t ngx_autocert_state_text(ngx_pool_t *pool,
     ngx_autocert_json_t *json, const char *name, ngx_str_t *text);
 static ngx_int_t ngx_autocert_state_copy(ngx_pool_t *pool, ngx_str_t *src,
     ngx_str_t *dst);
 static ngx_uint_t ngx_autocert_state_is_url(ngx_str_t *url);
+static ngx_uint_t ngx_autocert_state_is_token(ngx_str_t *token);
 static ngx_uint_t ngx_autocert_state_is_contact(ngx_str_t *contact);
 static ngx_uint_t ngx_autocert_state_is_time(time_t t);
 static ngx_int_t ngx_autocert_account_members(ngx_pool_t *pool,
@@ -230,6 +234,16 @@ ngx_autocert_state_members(ngx_pool_t *pool, ngx_autocert_json_t *json,
         return NGX_ERROR;
     }
 
+    *err = "\"challenge\" or \"token\" is no token";
+
+    if (ngx_autocert_state_token(pool, json, "challenge", &state->challenge)
+        != NGX_OK
+        || ngx_autocert_state_token(pool, json, "token", &state->token)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     *err = "\"why\" or \"detail\" is no text";
 
     if (ngx_autocert_state_text(pool, json, "why", &state->why) != NGX_OK
@@ -327,6 +341,28 @@ ngx_autocert_state_url(ngx_pool_t *pool, ngx_autocert_json_t *json,
 
 
 static ngx_int_t
+ngx_autocert_state_token(ngx_pool_t *pool, ngx_autocert_json_t *json,
+    const char *name, ngx_str_t *token)
+{
+    ngx_int_t  rc;
+    ngx_str_t  value;
+
+    rc = ngx_autocert_json_get_string(json, name, &value);
+
+    if (rc == NGX_DECLINED) {
+        ngx_str_null(token);
+        return NGX_OK;
+    }
+
+    if (rc != NGX_OK || !ngx_autocert_state_is_token(&value)) {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_state_copy(pool, &value, token);
+}
+
+
+static ngx_int_t
 ngx_autocert_state_text(ngx_pool_t *pool, ngx_autocert_json_t *json,
     const char *name, ngx_str_t *text)
 {
@@ -379,6 +415,28 @@ ngx_autocert_state_is_url(ngx_str_t *url)
 }
 
 
+/* base64url's alphabet, in which names of challenges are as well */
+
+static ngx_uint_t
+ngx_autocert_state_is_token(ngx_str_t *token)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < token->len; i++) {
+        c = token->data[i];
+
+        if ((c < '0' || c > '9') && (c < 'A' || c > 'Z')
+            && (c < 'a' || c > 'z') && c != '-' && c != '_')
+        {
+            return 0;
+        }
+    }
+
+    return token->len <= NGX_AUTOCERT_STATE_TOKEN;
+}
+
+
 static ngx_uint_t
 ngx_autocert_state_is_contact(ngx_str_t *contact)
 {
@@ -411,6 +469,8 @@ ngx_autocert_store_state_print(ngx_pool_t *pool, ngx_autocert_state_t *state,
 
     if (!ngx_autocert_state_is_url(&state->ca)
         || !ngx_autocert_state_is_url(&state->order)
+        || !ngx_autocert_state_is_token(&state->challenge)
+        || !ngx_autocert_state_is_token(&state->token)
         || !ngx_autocert_state_is_time(state->renew_at)
         || !ngx_autocert_state_is_time(state->next_attempt)
         || !ngx_autocert_state_is_time(state->failed_at)
@@ -438,6 +498,8 @@ ngx_autocert_store_state_print(ngx_pool_t *pool, ngx_autocert_state_t *state,
     ngx_autocert_json_put_string(&w, "ca", &state->ca);
     ngx_autocert_json_put_integer(&w, "renew_at", state->renew_at);
     ngx_autocert_json_put_string(&w, "order", &state->order);
+    ngx_autocert_json_put_string(&w, "challenge", &state->challenge);
+    ngx_autocert_json_put_string(&w, "token", &state->token);
     ngx_autocert_json_put_integer(&w, "failures", state->failures);
     ngx_autocert_json_put_integer(&w, "next_attempt", state->next_attempt);
     ngx_autocert_json_put_integer(&w, "kind", state->kind);

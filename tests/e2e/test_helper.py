@@ -254,7 +254,9 @@ def test_reloads(server):
     """Thirty: one helper after each, no descriptor more, no zombie."""
 
     server.start()
+    old = server.helper()
     server.reload()
+    server.wait_log(f"autocert helper {old} exited")
     check_settled(server)
     before, seen = kinds(server.master), []
 

@@ -95,28 +95,39 @@ test_board_teardown(void **state)
 {
     (void) state;
 
-    (void) munmap(test_board_zone.data, NGX_AUTOCERT_BOARD_CHALLENGES
-                                        * sizeof(ngx_autocert_pending_t));
-    (void) munmap(test_board.records,
-                  TEST_BOARD_NAMES * sizeof(ngx_autocert_record_t));
+    (void) munmap(test_board.pending, NGX_AUTOCERT_BOARD_CHALLENGES
+                                      * sizeof(ngx_autocert_pending_t));
+    (void) munmap(test_board.shared,
+                  ngx_autocert_board_size(TEST_BOARD_NAMES));
 
     return 0;
+}
+
+
+static void
+test_board_challenge(ngx_autocert_board_challenge_t *challenge, char *host,
+    char *token)
+{
+    ngx_memzero(challenge, sizeof(ngx_autocert_board_challenge_t));
+
+    challenge->type = 1;
+    challenge->host.data = (u_char *) host;
+    challenge->host.len = ngx_strlen(host);
+    challenge->token.data = (u_char *) token;
+    challenge->token.len = ngx_strlen(token);
 }
 
 
 static ngx_int_t
 test_board_publish(ngx_uint_t i, char *host, char *token, char *value)
 {
-    ngx_str_t  h, t, v;
+    ngx_autocert_board_challenge_t  challenge;
 
-    h.data = (u_char *) host;
-    h.len = ngx_strlen(host);
-    t.data = (u_char *) token;
-    t.len = ngx_strlen(token);
-    v.data = (u_char *) value;
-    v.len = ngx_strlen(value);
+    test_board_challenge(&challenge, host, token);
+    challenge.value.data = (u_char *) value;
+    challenge.value.len = ngx_strlen(value);
 
-    return ngx_autocert_board_publish(&test_board, i, &h, &t, &v);
+    return ngx_autocert_board_publish(&test_board, i, &challenge);
 }
 
 
@@ -125,16 +136,13 @@ test_board_publish(ngx_uint_t i, char *host, char *token, char *value)
 static ngx_uint_t
 test_board_finds(char *host, char *token, char *value)
 {
-    u_char     buf[256];
-    ngx_int_t  rc;
-    ngx_str_t  h, t, v;
+    u_char                          buf[256];
+    ngx_int_t                       rc;
+    ngx_autocert_board_challenge_t  challenge;
 
-    h.data = (u_char *) host;
-    h.len = ngx_strlen(host);
-    t.data = (u_char *) token;
-    t.len = ngx_strlen(token);
+    test_board_challenge(&challenge, host, token);
 
-    rc = ngx_autocert_board_find(&test_board, &h, &t, &v, buf);
+    rc = ngx_autocert_board_find(&test_board, &challenge, buf);
 
     if (rc == NGX_DECLINED) {
         return value == NULL;
@@ -142,9 +150,9 @@ test_board_finds(char *host, char *token, char *value)
 
     return rc == NGX_OK
            && value != NULL
-           && v.data == buf
-           && v.len == ngx_strlen(value)
-           && ngx_memcmp(v.data, value, v.len) == 0;
+           && challenge.value.data == buf
+           && challenge.value.len == ngx_strlen(value)
+           && ngx_memcmp(buf, value, challenge.value.len) == 0;
 }
 
 
@@ -219,8 +227,7 @@ test_board_challenges(void **state)
     assert_int_equal(test_board_publish(0, "a.example", "token", "v"), NGX_OK);
     assert_true(test_board_finds("a.example", "token", "v"));
 
-    assert_int_equal(ngx_autocert_board_publish(&test_board, 0, NULL, NULL,
-                                                NULL),
+    assert_int_equal(ngx_autocert_board_publish(&test_board, 0, NULL),
                      NGX_OK);
     assert_true(test_board_finds("a.example", "token", NULL));
     assert_true(test_board_finds("", "token", NULL));
@@ -265,30 +272,54 @@ test_board_room(void **state)
 }
 
 
-/* A reload gives the zone on; so does a zone that is mapped again. */
+/* A reload gives on what is pending. */
 
 static void
 test_board_reload(void **state)
 {
-    void            *data;
-    ngx_shm_zone_t   zone;
+    ngx_shm_zone_t        zone;
+    ngx_autocert_board_t  board;
 
     (void) state;
+
+    assert_false(ngx_autocert_board_is_ready(&test_board));
 
     assert_int_equal(test_board_publish(0, "a.example", "token", "value"),
                      NGX_OK);
 
-    data = test_board_zone.data;
-
     ngx_memzero(&zone, sizeof(ngx_shm_zone_t));
-    assert_int_equal(ngx_autocert_board_init_zone(&zone, data), NGX_OK);
-    assert_ptr_equal(zone.data, data);
+    ngx_memzero(&board, sizeof(ngx_autocert_board_t));
+    zone.data = &board;
 
-    ngx_memzero(&zone, sizeof(ngx_shm_zone_t));
-    zone.shm.addr = (u_char *) &test_board_slab;
-    zone.shm.exists = 1;
-    assert_int_equal(ngx_autocert_board_init_zone(&zone, NULL), NGX_OK);
-    assert_ptr_equal(zone.data, data);
+    assert_int_equal(ngx_autocert_board_init_zone(&zone, &test_board), NGX_OK);
+    assert_ptr_equal(zone.data, &board);
+    assert_ptr_equal(board.pending, test_board.pending);
+    assert_true(ngx_autocert_board_is_ready(&board));
+
+    ngx_autocert_board_ready(&test_board);
+    assert_true(ngx_autocert_board_is_ready(&test_board));
+}
+
+
+/* What answers one kind of question is no answer to another. */
+
+static void
+test_board_types(void **state)
+{
+    u_char                          buf[256];
+    ngx_autocert_board_challenge_t  challenge;
+
+    (void) state;
+
+    assert_int_equal(test_board_publish(0, "h", "", ""), NGX_OK);
+
+    test_board_challenge(&challenge, "h", "");
+    assert_int_equal(ngx_autocert_board_find(&test_board, &challenge, buf),
+                     NGX_OK);
+
+    challenge.type = 2;
+    assert_int_equal(ngx_autocert_board_find(&test_board, &challenge, buf),
+                     NGX_DECLINED);
 }
 
 
@@ -303,7 +334,7 @@ test_board_hostile(void **state)
 
     assert_int_equal(test_board_publish(0, "h", "t", "v"), NGX_OK);
 
-    p = test_board_zone.data;
+    p = test_board.pending;
 
     p->value_len = 65535;
     assert_true(test_board_finds("h", "t", NULL));
@@ -349,32 +380,31 @@ test_board_write(ngx_uint_t n)
 static int
 test_board_reader(void)
 {
-    u_char      buf[256], digit;
-    ngx_str_t   key, value;
-    ngx_uint_t  i, k, n, found;
+    char                            digit[2];
+    u_char                          buf[256];
+    ngx_uint_t                      i, k, n, found;
+    ngx_autocert_board_challenge_t  challenge;
 
     found = 0;
 
     for (i = 0; i < TEST_BOARD_READS; i++) {
         n = 1 + i % 9;
-        digit = '0' + n;
-        key.data = &digit;
-        key.len = 1;
+        digit[0] = '0' + n;
+        digit[1] = '\0';
+        test_board_challenge(&challenge, digit, digit);
 
-        if (ngx_autocert_board_find(&test_board, &key, &key, &value, buf)
-            != NGX_OK)
-        {
+        if (ngx_autocert_board_find(&test_board, &challenge, buf) != NGX_OK) {
             continue;
         }
 
         found++;
 
-        if (value.len != 20 * n) {
+        if (challenge.value.len != 20 * n) {
             return 1;
         }
 
-        for (k = 0; k < value.len; k++) {
-            if (value.data[k] != digit) {
+        for (k = 0; k < challenge.value.len; k++) {
+            if (buf[k] != digit[0]) {
                 return 1;
             }
         }
@@ -438,6 +468,7 @@ main(void)
         test_board_unit(test_board_challenges),
         test_board_unit(test_board_room),
         test_board_unit(test_board_reload),
+        test_board_unit(test_board_types),
         test_board_unit(test_board_hostile),
         test_board_unit(test_board_torn),
     };

@@ -1767,6 +1767,8 @@ test_state_fill(ngx_autocert_state_t *st)
 
     ngx_str_set(&st->ca, "https://ca.example/dir");
     ngx_str_set(&st->order, "https://ca.example/order/\"1\"\\2");
+    ngx_str_set(&st->challenge, "tls-alpn-01");
+    ngx_str_set(&st->token, "aZ09-_0123456789");
     ngx_str_set(&st->why, "the CA says \"no\"");
     ngx_str_set(&st->detail, "d\xc3\xa9tail \\ of it");
     st->renew_at = 253402300799;
@@ -1790,10 +1792,11 @@ test_state_equal(ngx_autocert_state_t *a, ngx_autocert_state_t *b)
 
     ngx_str_t  *strings[][2] = {
         { &a->ca, &b->ca }, { &a->order, &b->order },
-        { &a->why, &b->why }, { &a->detail, &b->detail }
+        { &a->why, &b->why }, { &a->detail, &b->detail },
+        { &a->challenge, &b->challenge }, { &a->token, &b->token }
     };
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 6; i++) {
         assert_int_equal(strings[i][0]->len, strings[i][1]->len);
         assert_memory_equal(strings[i][0]->data, strings[i][1]->data,
                             strings[i][0]->len);
@@ -1882,7 +1885,7 @@ test_store_state(void **state)
 
     /* what get would refuse is not put */
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 10; i++) {
         test_state_fill(&st);
 
         switch (i) {
@@ -1893,6 +1896,8 @@ test_store_state(void **state)
         case 4: st.nissued = NGX_AUTOCERT_STATE_BUDGET + 1; break;
         case 5: st.issued[7] = -1; break;
         case 6: st.failures = 0x100000000; break;
+        case 7: st.token.data = url; st.token.len = 129; break;
+        case 8: ngx_str_set(&st.challenge, "../x"); break;
         default: st.next_attempt = 253402300800; break;
         }
 
@@ -1931,6 +1936,8 @@ test_store_state_damaged(void **state)
         "{\"ca\":\"https://x\",\"ca\":\"https://x\"}",
         "{\"ca\":\"https://a\\nb\"}", "{\"order\":\"h\xc3\xa9\"}",
         "{\"order\":[]}", "{\"why\":{}}", "{\"detail\":true}",
+        "{\"token\":\"a/b\"}", "{\"token\":1}", "{\"challenge\":\"a.b\"}",
+        "{\"challenge\":\"\\u0000\"}", "{\"token\":\"a b\"}",
         "{\"renew_at\":\"1\"}", "{\"renew_at\":-1}", "{\"renew_at\":1.5}",
         "{\"renew_at\":1e3}", "{\"renew_at\":253402300800}",
         "{\"next_attempt\":99999999999999999999}", "{\"failed_at\":[1]}",

@@ -883,7 +883,9 @@ test_x509_alpn(void **state)
     ngx_str_t                 name = ngx_string("example.com");
     ngx_str_t                 authorization = ngx_string("token.thumbprint");
     ASN1_OCTET_STRING        *value;
-    ngx_autocert_chain_t     *chain;
+    ngx_autocert_chain_t     *chain, *again;
+    char                     *err;
+    ngx_str_t                 pem;
 
     (void) state;
 
@@ -917,6 +919,16 @@ test_x509_alpn(void **state)
     assert_true(chain->not_before < TEST_NOW);
     assert_true(chain->not_after > TEST_NOW);
 
+    /* printed and parsed again it is the same */
+
+    assert_int_equal(ngx_autocert_x509_chain_print(test_x509_pool, chain,
+                                                   &pem),
+                     NGX_OK);
+    again = ngx_autocert_x509_chain_parse(&pem, &err);
+    assert_non_null(again);
+    assert_int_equal(X509_cmp(cert, sk_X509_value(again->certs, 0)), 0);
+
+    ngx_autocert_x509_chain_free(again);
     ngx_autocert_x509_chain_free(chain);
 }
 

@@ -1,0 +1,278 @@
+
+/*
+ * TLS-ALPN-01 (RFC 8737): a handshake that offers "acme-tls/1" alone is led
+ * into a context of ours before NGINX looks at it, and the connection ends
+ * with it.  All others go their normal way.
+ */
+
+#include "ngx_http_autocert_module.h"
+
+
+/* An extension with one protocol, and that protocol as it is offered. */
+#define NGX_HTTP_AUTOCERT_ALPN_LIST  "\x00\x0b\x0a" "acme-tls/1"
+#define NGX_HTTP_AUTOCERT_ALPN       (NGX_HTTP_AUTOCERT_ALPN_LIST + 3)
+#define NGX_HTTP_AUTOCERT_ALPN_LEN   10
+
+
+static int ngx_http_autocert_alpn_hello(ngx_ssl_conn_t *ssl, int *alert,
+    void *data);
+static ngx_uint_t ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl);
+static ngx_int_t ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl,
+    ngx_str_t *name);
+static ngx_int_t ngx_http_autocert_alpn_switch(ngx_ssl_conn_t *ssl);
+static SSL_CTX *ngx_http_autocert_alpn_context(ngx_conf_t *cf);
+static void ngx_http_autocert_alpn_free(void *data);
+static int ngx_http_autocert_alpn_servername(ngx_ssl_conn_t *ssl, int *alert,
+    void *data);
+static int ngx_http_autocert_alpn_select(ngx_ssl_conn_t *ssl,
+    const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+    unsigned int inlen, void *data);
+static int ngx_http_autocert_alpn_certificate(ngx_ssl_conn_t *ssl,
+    void *data);
+static void ngx_http_autocert_alpn_info(const ngx_ssl_conn_t *ssl, int where,
+    int ret);
+
+
+#if (NGX_AUTOCERT_CLIENT_HELLO)
+
+/* NGINX has a callback of its own there, which calls this one. */
+
+static int ngx_http_autocert_alpn_beside(ngx_ssl_conn_t *ssl, int *alert,
+    void *data);
+
+static ngx_ssl_client_hello_arg  ngx_http_autocert_alpn_arg =
+    { ngx_http_autocert_alpn_beside };
+
+#endif
+
+
+ngx_int_t
+ngx_http_autocert_alpn(ngx_conf_t *cf, ngx_http_ssl_srv_conf_t *sscf)
+{
+    ngx_http_autocert_main_conf_t  *amcf;
+
+    if (sscf->ssl.ctx == NULL) {
+        return NGX_OK;
+    }
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_autocert_module);
+
+    if (amcf->alpn == NULL) {
+        amcf->alpn = ngx_http_autocert_alpn_context(cf);
+
+        if (amcf->alpn == NULL) {
+            ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
+                          "autocert: no TLS context for challenges");
+            return NGX_ERROR;
+        }
+    }
+
+#if (NGX_AUTOCERT_CLIENT_HELLO)
+
+    return ngx_ssl_set_client_hello_callback(&sscf->ssl,
+                                             &ngx_http_autocert_alpn_arg);
+#else
+
+    SSL_CTX_set_client_hello_cb(sscf->ssl.ctx, ngx_http_autocert_alpn_hello,
+                                NULL);
+    return NGX_OK;
+
+#endif
+}
+
+
+#if (NGX_AUTOCERT_CLIENT_HELLO)
+
+static int
+ngx_http_autocert_alpn_beside(ngx_ssl_conn_t *ssl, int *alert, void *data)
+{
+    if (!ngx_http_autocert_alpn_offered(ssl)) {
+        return ngx_http_ssl_servername(ssl, alert, data);
+    }
+
+    return (ngx_http_autocert_alpn_hello(ssl, alert, data)
+            == SSL_CLIENT_HELLO_SUCCESS)
+           ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+#endif
+
+
+/* RFC 8737, 3: with no challenge there is no such protocol. */
+
+static int
+ngx_http_autocert_alpn_hello(ngx_ssl_conn_t *ssl, int *alert, void *data)
+{
+    ngx_str_t  name;
+
+    (void) data;
+
+    if (!ngx_http_autocert_alpn_offered(ssl)) {
+        return SSL_CLIENT_HELLO_SUCCESS;
+    }
+
+    if (ngx_http_autocert_alpn_name(ssl, &name) == NGX_OK
+        && ngx_autocert_alpn(&name) == NGX_OK
+        && ngx_http_autocert_alpn_switch(ssl) == NGX_OK)
+    {
+        return SSL_CLIENT_HELLO_SUCCESS;
+    }
+
+    *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
+
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl)
+{
+    size_t                len;
+    const unsigned char  *p;
+
+    return SSL_client_hello_get0_ext(ssl,
+                             TLSEXT_TYPE_application_layer_protocol_negotiation,
+                             &p, &len)
+           && len == sizeof(NGX_HTTP_AUTOCERT_ALPN_LIST) - 1
+           && ngx_memcmp(p, NGX_HTTP_AUTOCERT_ALPN_LIST, len) == 0;
+}
+
+
+/* The one host_name of the server_name extension (RFC 6066, 3). */
+
+static ngx_int_t
+ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl, ngx_str_t *name)
+{
+    size_t                len;
+    const unsigned char  *p;
+
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &len)
+        || len < 6
+        || (size_t) (p[0] << 8 | p[1]) != len - 2
+        || p[2] != TLSEXT_NAMETYPE_host_name
+        || (size_t) (p[3] << 8 | p[4]) != len - 5)
+    {
+        return NGX_DECLINED;
+    }
+
+    name->data = (u_char *) p + 5;
+    name->len = len - 5;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_autocert_alpn_switch(ngx_ssl_conn_t *ssl)
+{
+    ngx_connection_t               *c;
+    ngx_http_connection_t          *hc;
+    ngx_http_autocert_main_conf_t  *amcf;
+
+    c = ngx_ssl_get_connection(ssl);
+    hc = c->data;
+
+    amcf = ngx_http_get_module_main_conf(hc->conf_ctx,
+                                         ngx_http_autocert_module);
+
+    if (SSL_set_SSL_CTX(ssl, amcf->alpn) == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* what a connection has taken from the context that it began in */
+
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    SSL_set_info_callback(ssl, ngx_http_autocert_alpn_info);
+    (void) SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    (void) SSL_set_num_tickets(ssl, 0);
+
+    return NGX_OK;
+}
+
+
+static SSL_CTX *
+ngx_http_autocert_alpn_context(ngx_conf_t *cf)
+{
+    SSL_CTX             *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+
+    cln->handler = ngx_http_autocert_alpn_free;
+    cln->data = ctx;
+
+    SSL_CTX_set_alpn_select_cb(ctx, ngx_http_autocert_alpn_select, NULL);
+    SSL_CTX_set_cert_cb(ctx, ngx_http_autocert_alpn_certificate, NULL);
+    (void) SSL_CTX_set_tlsext_servername_callback(ctx,
+                                           ngx_http_autocert_alpn_servername);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_autocert_alpn_free(void *data)
+{
+    SSL_CTX_free(data);
+}
+
+
+/* Without it OpenSSL would ask the context that the connection began in. */
+
+static int
+ngx_http_autocert_alpn_servername(ngx_ssl_conn_t *ssl, int *alert, void *data)
+{
+    (void) ssl;
+    (void) alert;
+    (void) data;
+
+    return SSL_TLSEXT_ERR_OK;
+}
+
+
+static int
+ngx_http_autocert_alpn_select(ngx_ssl_conn_t *ssl, const unsigned char **out,
+    unsigned char *outlen, const unsigned char *in, unsigned int inlen,
+    void *data)
+{
+    (void) ssl;
+    (void) in;
+    (void) inlen;
+    (void) data;
+
+    *out = (const unsigned char *) NGX_HTTP_AUTOCERT_ALPN;
+    *outlen = NGX_HTTP_AUTOCERT_ALPN_LEN;
+
+    return SSL_TLSEXT_ERR_OK;
+}
+
+
+static int
+ngx_http_autocert_alpn_certificate(ngx_ssl_conn_t *ssl, void *data)
+{
+    (void) data;
+
+    return ngx_autocert_alpn_handshake(ngx_ssl_get_connection(ssl)) == NGX_OK;
+}
+
+
+/* The CA has seen what it wanted: for HTTP this is the end of the stream. */
+
+static void
+ngx_http_autocert_alpn_info(const ngx_ssl_conn_t *ssl, int where, int ret)
+{
+    (void) ret;
+
+    if (where & SSL_CB_HANDSHAKE_DONE) {
+        SSL_set_shutdown((ngx_ssl_conn_t *) ssl, SSL_RECEIVED_SHUTDOWN);
+    }
+}

@@ -1,0 +1,498 @@
+"""TLS-ALPN-01 (RFC 8737), and which challenge proves a name."""
+
+import hashlib
+import json
+import os
+import re
+import socket
+import ssl
+
+import pytest
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from support import memory, tls
+from support.certs import self_signed
+from support.wait import wait_for
+
+HTTP = """
+    resolver 127.0.0.1;
+    %s
+    autocert_path {dir}/store;
+    autocert_key_type secp256r1;
+    autocert on admin@example.com;
+"""
+
+SERVER = """
+    server {
+        %s
+        server_name %s;
+        autocert on;
+        location / { return 200 "hello\\n"; }
+    }
+"""
+
+# Pebble waits for so long at most, at random
+SLOW = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "4"}
+NEVER = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "3600"}
+IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
+
+
+def configured(nginx, ca, listen="listen 443 ssl;", name="example.com",
+               http="", **options):
+    return nginx(HTTP % ca.directives + http + SERVER % (listen, name),
+                 **options)
+
+
+def issued(server, name="example.com", since=0, timeout=60):
+    server.wait_log(f'certificate of "{name}" issued', timeout, since=since)
+
+
+def begun(server, challenge, name="example.com", since=0, why=""):
+    """The lines about orders by this challenge, for this reason."""
+
+    return server.grep(re.escape(f'the order for "{name}" by {challenge} '
+                                 f"({why}"), since=since)
+
+
+def validation(name="example.com", port=443, address="127.0.0.1", **options):
+    """A handshake as a CA makes it; its peer."""
+
+    return tls.handshake(name, port, address, alpn=["acme-tls/1"], **options)
+
+
+# the main job
+
+@pytest.mark.parametrize("protocols", ["TLSv1.2", "TLSv1.3",
+                                       "TLSv1.2 TLSv1.3"])
+@pytest.mark.parametrize("listen", [
+    "listen 443 ssl;", "listen 443 ssl http2;", "listen 127.0.0.1:443 ssl;",
+    "listen [::]:443 ssl ipv6only=off;", "listen 443 ssl reuseport;"])
+def test_main_job(nginx, pebble, protocols, listen):
+    """The one listener is a TLS one: nothing else needs to be said."""
+
+    ca = pebble()
+    server = configured(nginx, ca, f"{listen} ssl_protocols {protocols};")
+    server.start()
+    issued(server)
+    assert begun(server, "tls-alpn-01")
+    assert tls.handshake("example.com", root=ca.root()).names \
+        == ["example.com"]
+    assert ca.count("validate w/ HTTP") == 0
+
+
+DEFAULTS = {
+    "rejects": "ssl_reject_handshake on;",
+    "certificate": """ssl_certificate {dir}/other.pem;
+                      ssl_certificate_key {dir}/other.key;""",
+    "clients": """ssl_certificate {dir}/other.pem;
+                  ssl_certificate_key {dir}/other.key;
+                  ssl_verify_client on;
+                  ssl_client_certificate {dir}/other.pem;""",
+    "early": """ssl_certificate {dir}/other.pem;
+                ssl_certificate_key {dir}/other.key;
+                ssl_early_data on; ssl_session_cache shared:s:1m;""",
+}
+
+
+@pytest.mark.parametrize("default", DEFAULTS)
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_default_server_of_another_kind(nginx, pebble, default, version):
+    """The handshake begins in a server that has no autocert."""
+
+    ca = pebble()
+    server = configured(nginx, ca, name="a.test b.test", http=f"""
+        ssl_protocols {version};
+        server {{
+            listen 443 ssl default_server;
+            server_name other.test;
+            {DEFAULTS[default]}
+        }}""")
+    self_signed(["other.test"]).write(f"{server.dir}/other.pem",
+                                      f"{server.dir}/other.key")
+    server.start()
+    for name in "a.test", "b.test":
+        issued(server, name)
+        assert tls.handshake(name, root=ca.root()).names == [name]
+
+
+def test_clients_need_certificates(nginx, pebble):
+    ca = pebble()
+    server = configured(nginx, ca, """
+        listen 443 ssl;
+        ssl_verify_client on;
+        ssl_client_certificate {dir}/client.pem;""")
+    self_signed(["client.test"]).write(f"{server.dir}/client.pem",
+                                       f"{server.dir}/client.key")
+    server.start()
+    issued(server)
+
+
+# while a validation is under way
+
+def pending(nginx, pebble, **options):
+    """(server, ca) between the answer and the CA's question."""
+
+    ca = pebble(env=NEVER)
+    server = configured(nginx, ca, "listen 443 ssl http2;", **options).start()
+    server.wait_log("awaiting the validation, name: example.com", 30)
+    return server, ca
+
+
+def token_of(server, name="example.com"):
+    with open(f"{server.dir}/store/{name}/state.json") as f:
+        return json.load(f)["token"]
+
+
+@pytest.mark.parametrize("version, name", [
+    (tls.TLS12, "example.com"), (tls.TLS13, "EXAMPLE.com")])
+def test_certificate_of_the_challenge(nginx, pebble, version, name):
+    """RFC 8737, 3: this name alone, a critical acmeIdentifier, one digest."""
+
+    server, ca = pending(nginx, pebble)
+    token = token_of(server)
+
+    peer = validation(name, version=version)
+    assert peer.alpn == "acme-tls/1"
+    assert peer.names == ["example.com"]
+    assert peer.self_signed
+
+    value = peer.cert.extensions.get_extension_for_oid(IDENTIFIER)
+    assert value.critical
+    assert value.value.value[:2] == b"\x04\x20"
+
+    thumbprint = account_thumbprint(server)
+    digest = hashlib.sha256(f"{token}.{thumbprint}".encode()).digest()
+    assert value.value.value[2:] == digest
+
+
+def account_thumbprint(server):
+    from support.fakeca import b64
+
+    [key] = [f"{root}/account.key"
+             for root, _, files in os.walk(f"{server.dir}/store/.accounts")
+             if "account.key" in files]
+    with open(key, "rb") as f:
+        account = serialization.load_pem_private_key(f.read(), None)
+    numbers = account.public_key().public_numbers()
+    jwk = json.dumps({"crv": "P-256", "kty": "EC",
+                      "x": b64(numbers.x.to_bytes(32, "big")),
+                      "y": b64(numbers.y.to_bytes(32, "big"))},
+                     separators=(",", ":"), sort_keys=True)
+    return b64(hashlib.sha256(jwk.encode()).digest())
+
+
+@pytest.mark.parametrize("version", [tls.TLS12, tls.TLS13])
+def test_ends_with_the_handshake(nginx, pebble, version):
+    """Nothing of HTTP is reached, not even an error of it."""
+
+    server, ca = pending(nginx, pebble)
+    heard = []
+
+    def talk(s):
+        try:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            heard.append(s.recv(100))
+        except (ssl.SSLError, ConnectionError):
+            heard.append(b"")
+
+    validation(version=version, talk=talk)
+    assert heard == [b""]
+    with open(f"{server.dir}/access.log") as f:
+        assert f.read() == ""
+
+
+def test_other_handshakes(nginx, pebble):
+    """They do not see that a validation is under way."""
+
+    server, ca = pending(nginx, pebble)
+
+    for version in tls.TLS12, tls.TLS13:
+        for alpn, selected in (["h2", "http/1.1"], "h2"), \
+                (["http/1.1"], "http/1.1"), (None, None), \
+                (["acme-tls/1", "http/1.1"], "http/1.1"):
+            peer = tls.handshake("example.com", version=version, alpn=alpn)
+            assert peer.alpn == selected
+            assert not any(e.oid == IDENTIFIER for e in peer.cert.extensions)
+
+    assert tls.fetch("example.com")[0] == 200
+
+
+REFUSED = "no application protocol"
+
+
+@pytest.mark.parametrize("version", [tls.TLS12, tls.TLS13])
+def test_refused(nginx, pebble, version):
+    """Other names, and no name; none of it comes to the helper."""
+
+    server, ca = pending(nginx, pebble, name="example.com www.example.com")
+
+    for name in "www.example.com", "no.test", None:
+        with pytest.raises(ssl.SSLError, match=REFUSED):
+            validation(name, version=version)
+
+
+def test_refused_when_all_is_done(nginx, pebble):
+    server = configured(nginx, pebble()).start()
+    issued(server)
+
+    with pytest.raises(ssl.SSLError, match=REFUSED):
+        validation()
+
+
+def test_worker_has_no_key_of_it(nginx, pebble):
+    server, ca = pending(nginx, pebble)
+    validation()
+
+    with open(f"{server.dir}/store/.challenge/privkey.pem", "rb") as f:
+        key = serialization.load_pem_private_key(f.read(), None)
+
+    scan = memory.Scan().key("challenge", key)
+    for worker in server.workers():
+        assert scan(worker) == []
+    assert scan(server.master) == []
+    assert scan(server.helper())
+
+
+def test_private_on_disk(nginx, pebble):
+    server, ca = pending(nginx, pebble)
+    place = f"{server.dir}/store/.challenge"
+    assert os.stat(place).st_mode & 0o777 == 0o700
+    assert os.stat(f"{place}/privkey.pem").st_mode & 0o777 == 0o600
+
+
+# another helper goes on with it
+
+@pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
+@pytest.mark.parametrize("how", ["HUP", "KILL", "upgrade", "restart"])
+@pytest.mark.limit(180)
+def test_order_taken_up(nginx, pebble, how, challenge):
+    """In the middle of a validation: it does not fail."""
+
+    ca = pebble(env=SLOW)
+    server = configured(nginx, ca, f"""
+        listen 80; listen 443 ssl;
+        autocert_challenge {challenge};""").start()
+    server.allow("exited on signal 9")
+    server.wait_log("awaiting the validation, name: example.com", 30)
+    mark = server.mark()
+
+    if how == "restart":
+        server.stop()
+        server.start()
+    elif how == "upgrade":
+        old = server.master
+        server.signal("USR2")
+        wait_for(lambda: os.path.exists(f"{server.pid_path}.oldbin"), 20)
+        server.read_pid()
+        wait_for(lambda: len(server.helpers()) == 2, 20)
+        server.signal("QUIT", old)
+        server.wait_gone([old])
+    else:
+        server.signal(how, server.master if how == "HUP"
+                      else server.helper())
+
+    issued(server, since=mark)
+    assert ca.issued() == 1
+    assert ca.count("POST /order-plz") == 1
+    assert ca.count("POST /chalZ/") == 1
+    assert not server.grep("no certificate for")
+
+
+@pytest.mark.limit(180)
+def test_upgrade_that_stays(nginx, pebble):
+    """Both masters' workers are asked, and only one helper has the order."""
+
+    ca = pebble(env=SLOW)
+    server = configured(nginx, ca).start()
+    server.wait_log("awaiting the validation, name: example.com", 30)
+    mark = server.mark()
+    old = server.master
+    first = server.workers()
+    server.signal("USR2")
+    wait_for(lambda: len(server.workers()) > len(first), 20)
+    for worker in first:
+        os.kill(worker, 3)              # QUIT: the old ones' listeners close
+    wait_for(lambda: not set(first) & set(server.workers()), 20)
+    issued(server, since=mark)
+    assert ca.count("POST /chalZ/") == 1
+    server.read_pid()
+    server.signal("QUIT", old)
+    server.wait_gone([old])
+
+
+# which challenge
+
+CHOICES = {
+    "listen 80; listen 443 ssl;":
+        ("http-01", "there is a listener on port 80"),
+    "listen 443 ssl;":
+        ("tls-alpn-01", "there is none on port 80, but one on port 443"),
+    "listen 8080; listen 443 ssl;":
+        ("tls-alpn-01", "there is none on port 80, but one on port 443"),
+    "listen 127.0.0.1:80; listen 443 ssl;":
+        ("tls-alpn-01", "there is none on port 80, but one on port 443"),
+    "listen 8080; listen 8443 ssl;":
+        ("http-01", "port 80 has to lead to one of the plain listeners"),
+    "listen 8443 ssl;":
+        ("tls-alpn-01", "port 443 has to lead to one of the TLS listeners"),
+    "listen 80; listen 443 ssl; autocert_challenge tls-alpn-01;":
+        ("tls-alpn-01", 'as "autocert_challenge" says'),
+    "listen 8080; listen 443 ssl; autocert_challenge http-01;":
+        ("http-01", 'as "autocert_challenge" says'),
+}
+
+
+@pytest.mark.parametrize("listen", CHOICES)
+def test_choice(nginx, listen):
+    """One line says which, and why; nobody is there to be asked."""
+
+    challenge, why = CHOICES[listen]
+    server = nginx(HTTP % "autocert_ca https://127.0.0.1:14000/dir;"
+                   + SERVER % (listen, "example.com")).start()
+    wait_for(lambda: begun(server, challenge, why=why), 20)
+    assert len(server.grep("beginning the order")) == 1
+
+
+@pytest.mark.parametrize("listen, challenge", [
+    ("listen 8080; listen 8443 ssl;", "http-01"),
+    ("listen 8443 ssl;", "tls-alpn-01")])
+def test_mapped_ports(nginx, pebble, listen, challenge):
+    ca = pebble(config={"httpPort": 8080, "tlsPort": 8443})
+    server = configured(nginx, ca, listen).start()
+    issued(server)
+    assert begun(server, challenge)
+
+
+def test_differs_between_servers(nginx, pebble):
+    ca = pebble()
+    server = configured(
+        nginx, ca, "listen 443 ssl; autocert_challenge tls-alpn-01;", "a.test",
+        http=SERVER % ("listen 80; listen 443 ssl;"
+                       "autocert_challenge http-01;", "b.test")).start()
+    issued(server, "a.test")
+    issued(server, "b.test")
+    assert begun(server, "tls-alpn-01", "a.test")
+    assert begun(server, "http-01", "b.test")
+
+
+def try_again(server, name="example.com"):
+    """As if the pause between two tries had passed."""
+
+    server.stop()
+    path = f"{server.dir}/store/{name}/state.json"
+    with open(path) as f:
+        state = json.load(f)
+    state["next_attempt"] = 0
+    with open(path, "w") as f:
+        json.dump(state, f)
+    server.start()
+
+
+@pytest.mark.parametrize("listen, config, first, second", [
+    ("listen 80; listen 443 ssl;", {"httpPort": 81},
+     "http-01", "tls-alpn-01"),
+    ("listen 8080; listen 443 ssl;", {"httpPort": 8080, "tlsPort": 81},
+     "tls-alpn-01", "http-01")])
+def test_other_way_after_a_failure(nginx, pebble, listen, config, first,
+                                   second):
+    """And the way that worked is taken from then on."""
+
+    ca = pebble(config=config, validity=30)
+    server = configured(nginx, ca, listen).start()
+    server.wait_log('no certificate for "example.com"', 30)
+    assert begun(server, first)
+
+    mark = server.mark()
+    try_again(server)
+    issued(server, since=mark)
+    assert begun(server, second, since=mark, why="the other way has failed)")
+
+    if second == "tls-alpn-01":
+        server.wait_log('certificate of "example.com" renewed', 60,
+                        since=mark)
+        assert len(begun(server, second, since=mark)) == 2
+
+    assert not begun(server, first, since=mark)
+
+
+def test_set_is_not_changed(nginx, pebble):
+    ca = pebble(config={"httpPort": 81})
+    server = configured(nginx, ca, """listen 80; listen 443 ssl;
+                                      autocert_challenge http-01;""").start()
+    server.wait_log('no certificate for "example.com"', 30)
+
+    mark = server.mark()
+    try_again(server)
+    server.wait_log('no certificate for "example.com"', 30, since=mark)
+    assert not server.grep("by tls-alpn-01")
+
+
+@pytest.mark.parametrize("listen, challenge, add", [
+    ("listen 443 ssl;", "http-01", "listen 80;"),
+    ("listen 80;", "tls-alpn-01", "listen 443 ssl;")])
+def test_cannot_be_answered(nginx, listen, challenge, add):
+    server = nginx(HTTP % "" + SERVER % (
+        f"{listen} autocert_challenge {challenge};", "example.com"))
+    assert server.test().returncode == 0
+    assert server.grep('no "listen" can answer "autocert_challenge '
+                       f'{challenge}", add "{add}", in {server.conf_path}:')
+    server.start()
+    server.wait_log('no certificate is ordered for "example.com": waiting '
+                    'for a "listen" that can answer')
+
+
+# what a hello may say
+
+def hello(sni, alpn):
+    """A ClientHello of TLS 1.2 with these bytes in the two extensions."""
+
+    def ext(kind, data):
+        return kind.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data
+
+    exts = b""
+    if sni is not None:
+        exts += ext(0, sni)
+    if alpn is not None:
+        exts += ext(16, alpn)
+    exts += ext(10, b"\0\x02\0\x17") + ext(13, b"\0\x02\x04\x03")
+    body = b"\3\3" + bytes(32) + b"\0" + b"\0\x02\xc0\x2b" + b"\1\0" \
+        + len(exts).to_bytes(2, "big") + exts
+    message = b"\1" + len(body).to_bytes(3, "big") + body
+    return b"\x16\3\1" + len(message).to_bytes(2, "big") + message
+
+
+ALPN = b"\0\x0b\x0aacme-tls/1"
+NAME = b"\0\x0e\0\0\x0bexample.com"
+
+HELLOS = [
+    (NAME, b""), (NAME, b"\0"), (NAME, b"\0\x0b\x0bacme-tls/1"),
+    (NAME, b"\0\x0c\x0aacme-tls/1"), (NAME, ALPN + b"\0"),
+    (b"", ALPN), (b"\0", ALPN), (b"\0\x0e\0\0\x0c" + b"example.com", ALPN),
+    (b"\0\x0e\1\0\x0bexample.com", ALPN), (NAME[:-1], ALPN),
+    (b"\0\x03\0\0\0", ALPN), (b"\xff\xff\0\xff\xff", ALPN),
+    (b"\1\x04\0\1\1" + b"a" * 257, ALPN),
+    (b"\0\x0e\0\0\x0bexample\0com", ALPN), (None, ALPN),
+]
+
+
+def test_hostile_hellos(nginx, pebble):
+    """Each ends with an alert, and the next one is served."""
+
+    server, ca = pending(nginx, pebble)
+    server.allow("bad extension")
+    workers = server.workers()
+
+    for sni, alpn in HELLOS:
+        with socket.create_connection(("127.0.0.1", 443), 5) as s:
+            s.sendall(hello(sni, alpn))
+            answer = s.recv(7)
+            assert answer[:1] == b"\x15", (sni, alpn, answer)
+
+    # the same with nothing wrong is the first flight of a handshake
+    with socket.create_connection(("127.0.0.1", 443), 5) as s:
+        s.sendall(hello(NAME, ALPN))
+        assert s.recv(1) == b"\x16"
+
+    assert server.workers() == workers
