@@ -25,6 +25,7 @@ typedef struct {
     ngx_str_t   why;        /* a sentence of ours */
     ngx_str_t   detail;     /* the other side's own words, made printable */
     time_t      retry_at;   /* not before this instant; 0 if nobody said */
+    ngx_str_t   cause;      /* what we saw ourselves; may be empty */
 } ngx_autocert_fail_t;
 
 

@@ -2,6 +2,7 @@
 #include "ngx_autocert_driver.h"
 #include "ngx_autocert_choice.h"
 #include "ngx_autocert_client.h"
+#include "ngx_autocert_diagnosis.h"
 #include "ngx_autocert_solver.h"
 #include "ngx_autocert_sweep.h"
 #include "../acme/ngx_autocert_flow.h"
@@ -58,8 +59,9 @@ static ngx_int_t ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
 static void ngx_autocert_driver_install(ngx_autocert_driver_t *d);
 static ngx_int_t ngx_autocert_driver_check(ngx_autocert_driver_t *d,
     ngx_autocert_chain_t **chain, ngx_autocert_fail_t *fail);
-static void ngx_autocert_driver_failed(ngx_autocert_driver_t *d,
-    ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_failed(ngx_autocert_driver_t *d);
+static ngx_uint_t ngx_autocert_driver_unproved(ngx_autocert_driver_t *d);
+static void ngx_autocert_driver_diagnosed(void *data, ngx_str_t *cause);
 static void ngx_autocert_driver_end(ngx_autocert_driver_t *d,
     ngx_autocert_chain_t *chain, ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_free(ngx_autocert_driver_t *d);
@@ -284,6 +286,7 @@ ngx_autocert_driver_leave(void)
 
     if (d->client) {
         ngx_autocert_client_cancel(d->client);
+        ngx_autocert_diagnosis_cancel();
     }
 
     if (d->pool) {
@@ -394,7 +397,7 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
             return;
 
         default: /* NGX_AUTOCERT_FLOW_FAILED */
-            ngx_autocert_driver_failed(d, &d->flow.fail);
+            ngx_autocert_driver_failed(d);
             return;
         }
     }
@@ -442,7 +445,13 @@ ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t  fail;
 
     if (!action->publish) {
-        ngx_autocert_solver_unpublish(d->helper);
+
+        /* there is a look to come: driver_end() takes it away */
+
+        if (!ngx_autocert_driver_unproved(d)) {
+            ngx_autocert_solver_unpublish(d->helper);
+        }
+
         return;
     }
 
@@ -649,22 +658,27 @@ ngx_autocert_driver_check(ngx_autocert_driver_t *d,
 }
 
 
-/* What the CA could not validate is tried the other way next time. */
+/*
+ * What the CA could not validate is looked at, and tried the other way next
+ * time.
+ */
 
 static void
-ngx_autocert_driver_failed(ngx_autocert_driver_t *d,
-    ngx_autocert_fail_t *fail)
+ngx_autocert_driver_failed(ngx_autocert_driver_t *d)
 {
-    ngx_uint_t           type;
-    ngx_autocert_fail_t  ignored;
+    ngx_uint_t                       type;
+    ngx_autocert_fail_t              ignored;
+    ngx_autocert_board_challenge_t   challenge;
+
+    if (!ngx_autocert_driver_unproved(d)) {
+        ngx_autocert_driver_end(d, NULL, &d->flow.fail);
+        return;
+    }
 
     type = ngx_autocert_choice_other(d->helper->acf, d->name,
                                      d->choice.type);
 
-    if (ngx_autocert_flow_validating(&d->flow)
-        && fail->kind == NGX_AUTOCERT_FAIL_REFUSED
-        && type != d->choice.type)
-    {
+    if (type != d->choice.type) {
         ngx_autocert_solver_name(type, &d->state.challenge);
         ngx_str_null(&d->state.token);
 
@@ -673,7 +687,36 @@ ngx_autocert_driver_failed(ngx_autocert_driver_t *d,
                                             &ignored);
     }
 
-    ngx_autocert_driver_end(d, NULL, fail);
+    challenge.type = d->choice.type;
+    challenge.host = d->name->name;
+    challenge.token = d->flow.token;
+    challenge.value = d->flow.key_authorization;
+
+    ngx_autocert_diagnosis_start(d->helper, d->pool, &challenge,
+                                 ngx_autocert_driver_diagnosed, d);
+}
+
+
+/* Has the CA asked, and not been content with what it saw? */
+
+static ngx_uint_t
+ngx_autocert_driver_unproved(ngx_autocert_driver_t *d)
+{
+    return d->flow.end == NGX_AUTOCERT_FLOW_FAILED
+           && d->flow.fail.kind == NGX_AUTOCERT_FAIL_REFUSED
+           && d->flow.token.len
+           && ngx_autocert_flow_validating(&d->flow);
+}
+
+
+static void
+ngx_autocert_driver_diagnosed(void *data, ngx_str_t *cause)
+{
+    ngx_autocert_driver_t  *d = data;
+
+    d->flow.fail.cause = *cause;
+
+    ngx_autocert_driver_end(d, NULL, &d->flow.fail);
 }
 
 

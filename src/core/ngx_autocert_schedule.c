@@ -13,6 +13,7 @@
 #define NGX_AUTOCERT_SCHEDULE_RELOAD    600     /* s */
 #define NGX_AUTOCERT_SCHEDULE_NEVER     NGX_MAX_TIME_T_VALUE
 #define NGX_AUTOCERT_SCHEDULE_FOLLOW    64      /* names looked at */
+#define NGX_AUTOCERT_SCHEDULE_DETAIL    800     /* bytes; a line has 2048 */
 
 
 /* What the clock knows of a name. */
@@ -527,11 +528,14 @@ ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     }
 
     ngx_log_error(level, log, 0,
-                  "autocert: no %scertificate for \"%V\": %V%s%V%s, next "
-                  "try at %V",
+                  "autocert: no %scertificate for \"%V\": %V%s%*s%s%s%V, "
+                  "next try at %V",
                   s->names[index].held ? "new " : "", &name->name,
-                  &fail->why, fail->detail.len ? " (" : "", &fail->detail,
-                  fail->detail.len ? ")" : "", &d);
+                  &fail->why, fail->detail.len ? " (" : "",
+                  ngx_min(fail->detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL),
+                  fail->detail.data, fail->detail.len ? ")" : "",
+                  fail->cause.len ? "; likely cause: " : "", &fail->cause,
+                  &d);
 
     s->names[index].due = next;
 

@@ -210,7 +210,8 @@ def test_validation_that_fails(nginx, pebble, dns):
     ca = pebble()
     dns.set_a("example.com", "127.0.0.77")
     server = nginx((CONF % (RESOLVER + ca.directives, "example.com"))
-                   .replace("listen 80", "listen 127.0.0.1:80")).start()
+                   .replace("listen 80", "autocert_challenge http-01; "
+                            "listen 127.0.0.1:80")).start()
     line = failed(server)
     assert "the CA could not connect to the name" in line
     assert re.search(r"127\.0\.0\.77:80: connect: connection refused", line)
