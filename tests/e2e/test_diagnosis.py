@@ -215,7 +215,7 @@ def test_hostile_answer(nginx, pebble, dns):
 
     ca = pebble()
     dns.set_a("example.com", "127.0.0.2")
-    with answering("127.0.0.2", b"\n[emerg] 1#1: \x1b[31m\0" + b"x" * 5000,
+    with answering("127.0.0.2", b"\n[notice] 1#1: \x1b[31m\0" + b"x" * 5000,
                    server="a\tb" + "c" * 5000):
         line = failed(nginx, ca, "listen 127.0.0.1:80; listen 443 ssl;"
                       "autocert_challenge http-01;")
