@@ -3,11 +3,13 @@
  * Loads a TLS server on the loopback and tells how long each operation took.
  *
  *     handshakes -p port -n name [-t 1.2|1.3] [-g group] [-d seconds]
- *                [-c connections] [-r rate] [-s | -k]
+ *                [-c connections] [-r rate] [-s | -k | -u path | -a]
  *
  *     (nothing)   an operation is a full handshake on a new connection
  *     -s          a handshake that resumes one session
  *     -k          a request over one of the connections, opened beforehand
+ *     -u path     the same, of a path that is not there (404)
+ *     -a          a handshake that offers "acme-tls/1" and is refused
  *
  * Without -r each connection begins anew as soon as it is done: -c 1 is one
  * at a time.  With it, operations fall due at that rate whatever the server
@@ -50,8 +52,8 @@
 #define STALLED       10000     /* ms */
 #define SECOND        UINT64_C(1000000000)
 
-#define REQUEST       "GET / HTTP/1.1\r\nHost: %s\r\n\r\n"
-#define ANSWER        "HTTP/1.1 204"
+#define REQUEST       "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"
+#define ACME          "\x0a" "acme-tls/1"
 
 
 typedef enum {
@@ -87,6 +89,9 @@ static double               rate;
 static size_t               nconns = 1;
 static int                  resume;
 static int                  requests;
+static int                  refused;
+static const char          *path = "/";
+static const char          *answer = "HTTP/1.1 204";
 
 static char                 request[512];
 static SSL_CTX             *ctx;
@@ -298,6 +303,14 @@ conn_open(conn_t *c, int flags)
         conn_resume(c);
     }
 
+    if (refused
+        && SSL_set_alpn_protos(c->ssl, (unsigned char *) ACME,
+                               sizeof(ACME) - 1)
+           != 0)
+    {
+        trouble("a protocol");
+    }
+
     SSL_set_app_data(c->ssl, c);
     SSL_set_connect_state(c->ssl);
 
@@ -427,10 +440,26 @@ conn_handshake(conn_t *c)
         if (rc != 1) {
             error = SSL_get_error(c->ssl, rc);
 
+            if (refused
+                && ERR_GET_REASON(ERR_peek_error())
+                   == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL)
+            {
+                ERR_clear_error();
+                conn_measured(c);
+                conn_close(c);
+                conn_idle(c);
+                return;
+            }
+
             if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
                 conn_failed(c, "handshake failed", error);
             }
 
+            return;
+        }
+
+        if (refused) {
+            conn_failed(c, "handshake that was not refused", SSL_ERROR_NONE);
             return;
         }
 
@@ -478,7 +507,7 @@ conn_request(conn_t *c)
         c->len += rc;
 
         if (c->state != ANSWERING
-            || strncmp(c->answer, ANSWER, sizeof(ANSWER) - 1) != 0)
+            || strncmp(c->answer, answer, strlen(answer)) != 0)
         {
             conn_failed(c, "not the answer", SSL_ERROR_NONE);
         }
@@ -701,7 +730,7 @@ options(int argc, char **argv)
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 
-    while ((option = getopt(argc, argv, "p:n:t:g:d:c:r:sk")) != -1) {
+    while ((option = getopt(argc, argv, "p:n:t:g:d:c:r:sku:a")) != -1) {
 
         switch (option) {
         case 'p': address.sin_port = htons(atoi(optarg)); break;
@@ -714,18 +743,20 @@ options(int argc, char **argv)
         case 'r': rate = atof(optarg); break;
         case 's': resume = 1; break;
         case 'k': requests = 1; break;
+        case 'u': requests = 1; path = optarg; answer = "HTTP/1.1 404"; break;
+        case 'a': refused = 1; break;
         default:  exit(2);
         }
     }
 
     if (name == NULL || address.sin_port == 0 || nconns == 0
-        || (resume && requests) || optind != argc)
+        || resume + requests + refused > 1 || optind != argc)
     {
         fprintf(stderr, "handshakes: see the head of handshakes.c\n");
         exit(2);
     }
 
-    snprintf(request, sizeof(request), REQUEST, name);
+    snprintf(request, sizeof(request), REQUEST, path, name);
 }
 
 

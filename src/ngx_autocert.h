@@ -143,7 +143,8 @@ ngx_autocert_import void ngx_autocert_on_loop(ngx_autocert_on_loop_pt call,
 /*
  * The key authorization of a pending HTTP-01 challenge, for this host (lower
  * case) and token, in buf of at least NGX_AUTOCERT_CHALLENGE_SIZE bytes.
- * NGX_OK, or NGX_DECLINED if none is pending.
+ * NGX_OK; NGX_DECLINED if none is pending; NGX_ABORT: one is pending for the
+ * host, and this is no token at all.
  */
 #define NGX_AUTOCERT_CHALLENGE_SIZE  256
 

@@ -730,8 +730,6 @@ static ngx_int_t
 ngx_autocert_challenge_token(ngx_autocert_flow_t *flow,
     ngx_autocert_json_t *challenge)
 {
-    size_t     i;
-    u_char     c;
     ngx_str_t  token;
 
     if (ngx_autocert_json_get_string(challenge, "token", &token) != NGX_OK) {
@@ -746,15 +744,9 @@ ngx_autocert_challenge_token(ngx_autocert_flow_t *flow,
                                           "its token is too short or long");
     }
 
-    for (i = 0; i < token.len; i++) {
-        c = token.data[i];
-
-        if ((c < '0' || c > '9') && (c < 'A' || c > 'Z')
-            && (c < 'a' || c > 'z') && c != '-' && c != '_')
-        {
-            return ngx_autocert_flow_nonsense(flow, "challenge",
-                                              "its token is not base64url");
-        }
+    if (!ngx_autocert_base64_is(&token)) {
+        return ngx_autocert_flow_nonsense(flow, "challenge",
+                                          "its token is not base64url");
     }
 
     if (ngx_autocert_flow_copy(flow, &flow->token, &token) != NGX_OK) {

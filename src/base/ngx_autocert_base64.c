@@ -50,6 +50,21 @@ ngx_autocert_base64_encode(u_char *dst, const u_char *src, size_t len)
 }
 
 
+ngx_uint_t
+ngx_autocert_base64_is(ngx_str_t *text)
+{
+    size_t  i;
+
+    for (i = 0; i < text->len; i++) {
+        if (ngx_autocert_base64_value(text->data[i]) < 0) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 ngx_int_t
 ngx_autocert_base64_decode(ngx_pool_t *pool, ngx_str_t *dst, ngx_str_t *src)
 {

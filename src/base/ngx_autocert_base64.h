@@ -15,6 +15,9 @@
 
 #pragma GCC visibility push(hidden)
 
+/* True if text has bytes of base64url's alphabet alone. */
+ngx_uint_t ngx_autocert_base64_is(ngx_str_t *text);
+
 /* Writes ngx_autocert_base64_length(len) bytes; returns the end. */
 u_char *ngx_autocert_base64_encode(u_char *dst, const u_char *src, size_t len);
 

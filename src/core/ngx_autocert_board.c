@@ -198,8 +198,9 @@ ngx_autocert_board_read(ngx_autocert_pending_t *pending,
         || copy.value_len > sizeof(copy.value)
         || !ngx_autocert_board_is(copy.host, copy.host_len,
                                   sizeof(copy.host), &challenge->host)
-        || !ngx_autocert_board_is(copy.token, copy.token_len,
-                                  sizeof(copy.token), &challenge->token))
+        || (challenge->token.data
+            && !ngx_autocert_board_is(copy.token, copy.token_len,
+                                      sizeof(copy.token), &challenge->token)))
     {
         return NGX_DECLINED;
     }

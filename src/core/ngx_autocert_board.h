@@ -87,8 +87,8 @@ ngx_int_t ngx_autocert_board_publish(ngx_autocert_board_t *board,
     ngx_uint_t i, ngx_autocert_board_challenge_t *challenge);
 
 /*
- * Is this challenge pending, by its type, host and token?  NGX_OK and the
- * value, a copy in buf (256 bytes), or NGX_DECLINED.
+ * Is this challenge pending, by its type, host and token (data NULL: with
+ * any)?  NGX_OK and the value, a copy in buf (256 bytes), or NGX_DECLINED.
  */
 ngx_int_t ngx_autocert_board_find(ngx_autocert_board_t *board,
     ngx_autocert_board_challenge_t *challenge, u_char *buf);

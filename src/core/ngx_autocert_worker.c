@@ -2,6 +2,7 @@
 #include "ngx_autocert_worker.h"
 #include "ngx_autocert_door.h"
 #include "ngx_autocert_fiber.h"
+#include "../base/ngx_autocert_base64.h"
 #include "../base/ngx_autocert_wire.h"
 #include "../keys/ngx_autocert_provider.h"
 #include "../keys/ngx_autocert_remote.h"
@@ -10,6 +11,8 @@
 
 
 #define NGX_AUTOCERT_WORKER_NAME      253   /* bytes */
+#define NGX_AUTOCERT_WORKER_TOKEN_MIN 16
+#define NGX_AUTOCERT_WORKER_TOKEN_MAX 128
 #define NGX_AUTOCERT_WORKER_KNOCK     50    /* ms from one try to the next */
 #define NGX_AUTOCERT_WORKER_DEADLINE  2000  /* ms that a fiber is laid aside */
 #define NGX_AUTOCERT_WORKER_FRESH     500   /* ms, for the helper to say */
@@ -234,6 +237,20 @@ ngx_autocert_challenge(ngx_str_t *host, ngx_str_t *token,
     rc = ngx_autocert_worker_find(&challenge, buf);
 
     *key_authorization = challenge.value;
+
+    /* what a CA could have made may be for another client, and goes on */
+
+    if (rc == NGX_DECLINED
+        && (token->len < NGX_AUTOCERT_WORKER_TOKEN_MIN
+            || token->len > NGX_AUTOCERT_WORKER_TOKEN_MAX
+            || !ngx_autocert_base64_is(token)))
+    {
+        ngx_str_null(&challenge.token);
+
+        if (ngx_autocert_worker_find(&challenge, buf) == NGX_OK) {
+            return NGX_ABORT;
+        }
+    }
 
     return rc;
 }

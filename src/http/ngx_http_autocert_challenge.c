@@ -75,7 +75,13 @@ ngx_http_autocert_challenge_handler(ngx_http_request_t *r)
         host.len -= 2;
     }
 
-    if (ngx_autocert_challenge(&host, &token, &body, buf) != NGX_OK) {
+    rc = ngx_autocert_challenge(&host, &token, &body, buf);
+
+    if (rc == NGX_ABORT) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    if (rc != NGX_OK) {
         return NGX_DECLINED;
     }
 

@@ -5,6 +5,7 @@
 #include <openssl/obj_mac.h>
 #include <openssl/sha.h>
 
+#include "../base/ngx_autocert_base64.h"
 #include "../base/ngx_autocert_fail.h"
 #include "../base/ngx_autocert_json.h"
 #include "../base/ngx_autocert_x509.h"
@@ -415,25 +416,13 @@ ngx_autocert_state_is_url(ngx_str_t *url)
 }
 
 
-/* base64url's alphabet, in which names of challenges are as well */
+/* the names of challenges are of that alphabet as well */
 
 static ngx_uint_t
 ngx_autocert_state_is_token(ngx_str_t *token)
 {
-    size_t  i;
-    u_char  c;
-
-    for (i = 0; i < token->len; i++) {
-        c = token->data[i];
-
-        if ((c < '0' || c > '9') && (c < 'A' || c > 'Z')
-            && (c < 'a' || c > 'z') && c != '-' && c != '_')
-        {
-            return 0;
-        }
-    }
-
-    return token->len <= NGX_AUTOCERT_STATE_TOKEN;
+    return token->len <= NGX_AUTOCERT_STATE_TOKEN
+           && ngx_autocert_base64_is(token);
 }
 
 

@@ -1,15 +1,21 @@
 """HTTP-01 is answered ahead of all that is configured, and only as long."""
 
+import concurrent.futures
+import os
+import re
 import socket
+import ssl
 
 import pytest
 
 from support import tls
+from support.wait import wait_for
 
 CONF = """
     resolver 127.0.0.1;
     %s
     autocert_path {dir}/store;
+    autocert_challenge http-01;
     autocert on;
     %s
 """
@@ -43,6 +49,12 @@ WAYS = {
     "regex": BOTH % """location ~ ^/.well-known/ { return 200 "wrong"; }
                        location ~ /\\. { deny all; }""",
     "proxy": BOTH % "location / { proxy_pass http://127.0.0.1:9; }",
+    "auth_request": BOTH % """auth_request /auth;
+        location = /auth { internal; return 403; }""",
+    "exact": BOTH % """location = /.well-known/acme-challenge/x { return 200; }
+                       location /.well-known/acme-challenge { return 403; }
+                       location ~ /\\.(?!x) { deny all; }""",
+    "mirror": BOTH % "mirror /m; location = /m { return 500; }",
     "if": BOTH % "if ($uri ~ acme) { return 403; }",
     "default server": TLS + """
         server { listen 80 default_server; server_name _; return 444; }
@@ -151,7 +163,7 @@ def test_methods_and_others(waiting):
 
     # what is not it goes its normal way
     for other, host in ((path[:-1], "example.com"), (path + "x", "example.com"),
-                        (path + "/", "example.com"), (path, "other.com"),
+                        (path, "other.com"),
                         (path.replace("acme", "Acme"), "example.com"),
                         ("/.well-known/acme-challenge/", "example.com"),
                         ("/", "example.com")):
@@ -164,6 +176,100 @@ def test_methods_and_others(waiting):
 
     # now the token is as any other
     assert http(path).startswith(b"HTTP/1.1 418 ")
+
+
+@pytest.mark.parametrize("listen, address, port, before", [
+    ("listen [::]:80 ipv6only=off;", "::1", 80, b""),
+    ("listen [::1]:80; listen 127.0.0.1:80;", "::1", 80, b""),
+    ("listen 80; listen 81 proxy_protocol;", "127.0.0.1", 81,
+     b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\n")])
+def test_listeners(waiting, listen, address, port, before):
+    server, ca, path = waiting(TLS + """
+        server { %s server_name example.com; return 444; }""" % listen)
+
+    with socket.create_connection((address, port), 10) as s:
+        s.sendall(before + f"GET {path} HTTP/1.1\r\nHost: example.com\r\n"
+                  "\r\n".encode())
+        assert s.makefile("rb").read().endswith(b"\r\n\r\n" + ca.expected())
+
+
+def test_two_hundred_at_a_time(waiting):
+    """A CA asks from several places, and again; all get it."""
+
+    server, ca, path = waiting(BOTH % "return 404 none;")
+
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda n: http(path), range(200)))
+
+    assert len(answers) == 200
+    assert all(a.endswith(b"\r\n\r\n" + ca.expected()) for a in answers)
+    ca.release()
+    server.wait_log('certificate of "example.com" issued', 60)
+
+
+# no tokens: their length, their alphabet
+NONE = ["A", "A" * 15, "A" * 129, "A" * 4000, "A" * 20 + "+", "A" * 20 + "=",
+        "A" * 20 + ".", "A" * 20 + "%2f", "A" * 20 + "/x", "A" * 20 + "%00",
+        "A" * 20 + "%ff", "A" * 20 + "%c3%a9", "%2e%2e", "index.html"]
+
+
+@pytest.mark.parametrize("host", ["example.com", "other.com"])
+def test_no_token(waiting, host):
+    """
+    Refused where a challenge is pending for the host; any other host's, and
+    what could be a token of another ACME client's, goes its normal way.
+    """
+
+    server, ca, path = waiting(BOTH % 'location / { return 418 "normal"; }')
+    place = "/.well-known/acme-challenge/"
+    status = b"404" if host == "example.com" else b"418"
+
+    for token in NONE:
+        answer = http(place + token, host=host)
+        if token.endswith("%00"):
+            assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404"))
+            continue
+        if token == "%2e%2e":
+            assert answer.startswith(b"HTTP/1.1 418"), answer
+            continue
+        assert answer.startswith(b"HTTP/1.1 " + status), (token, answer)
+
+    assert http(place + "A" * 43, host=host).endswith(b"normal")
+
+    ca.release()
+    server.wait_log('certificate of "example.com" issued', 60)
+    assert http(place + "A", host=host).endswith(b"normal")
+
+
+def keepers(helper):
+    """How often the helper's threads for workers were woken."""
+
+    woken = {}
+    for task in os.listdir(f"/proc/{helper}/task"):
+        if int(task) != helper:
+            with open(f"/proc/{helper}/task/{task}/status") as f:
+                [n] = re.findall(r"^voluntary_ctxt_switches:\s*(\d+)",
+                                 f.read(), re.M)
+            woken[task] = n
+    return woken
+
+
+def test_floods_end_in_the_workers(waiting):
+    """Neither wrong paths nor acme-tls/1 come to the helper."""
+
+    server, ca, path = waiting(BOTH % "return 404 none;")
+    wait_for(lambda: len(keepers(server.helper())) == server.n, 10)
+    tls.handshake("example.com")
+    before = keepers(server.helper())
+
+    for n in range(300):
+        http("/.well-known/acme-challenge/" + "A" * (n % 60))
+        with pytest.raises(ssl.SSLError):
+            tls.handshake("example.com", alpn=["acme-tls/1"])
+
+    assert keepers(server.helper()) == before
+    tls.handshake("example.com")
+    assert keepers(server.helper()) != before
 
 
 def test_there_before_and_gone_after(nginx, dns, fakeca):
