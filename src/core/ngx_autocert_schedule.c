@@ -22,6 +22,7 @@ typedef struct {
     time_t                    due;      /* to be ordered, not before */
     unsigned                  held:1;   /* has a certificate */
     unsigned                  order:1;  /* was being obtained before us */
+    unsigned                  never:1;  /* is not to be ordered at all */
 } ngx_autocert_due_t;
 
 
@@ -41,8 +42,9 @@ typedef struct {
 static void ngx_autocert_schedule_found(ngx_uint_t index,
     ngx_autocert_chain_t *chain);
 static void ngx_autocert_schedule_ready(void);
-static ngx_uint_t ngx_autocert_schedule_reachable(ngx_autocert_schedule_t *s,
-    ngx_autocert_name_t *name);
+static void ngx_autocert_schedule_reach(ngx_autocert_schedule_t *s);
+static void ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
+    ngx_autocert_name_t *name, ngx_uint_t n);
 static void ngx_autocert_schedule_handler(ngx_event_t *ev);
 static void ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s);
 static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
@@ -83,6 +85,8 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
     }
 
     ngx_autocert_timer(&s->event, helper->log, ngx_autocert_schedule_handler);
+
+    ngx_autocert_schedule_reach(s);
 
     return ngx_autocert_sweep_start(helper, ngx_autocert_schedule_found,
                                     ngx_autocert_schedule_ready);
@@ -156,6 +160,10 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
         due->due = ngx_max(due->due, state.next_attempt);
     }
 
+    if (due->never) {
+        due->due = NGX_AUTOCERT_SCHEDULE_NEVER;
+    }
+
     ngx_destroy_pool(pool);
 
     if (s->ready && !s->busy) {
@@ -167,20 +175,7 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
 static void
 ngx_autocert_schedule_ready(void)
 {
-    ngx_uint_t                i;
-    ngx_autocert_name_t      *name;
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
-
-    name = s->helper->acf->names.elts;
-
-    for (i = 0; i < s->helper->acf->names.nelts; i++) {
-
-        if (name[i].bootstrap
-            || !ngx_autocert_schedule_reachable(s, &name[i]))
-        {
-            s->names[i].due = NGX_AUTOCERT_SCHEDULE_NEVER;
-        }
-    }
 
     s->ready = 1;
 
@@ -194,26 +189,59 @@ ngx_autocert_schedule_ready(void)
 
 /* Where no listener can meet its challenge, nothing is asked of the CA. */
 
-static ngx_uint_t
-ngx_autocert_schedule_reachable(ngx_autocert_schedule_t *s,
-    ngx_autocert_name_t *name)
+static void
+ngx_autocert_schedule_reach(ngx_autocert_schedule_t *s)
 {
-    ngx_autocert_choice_t  choice;
+    ngx_uint_t              i, n;
+    ngx_autocert_name_t    *name, *first;
+    ngx_autocert_choice_t   choice;
 
-    ngx_autocert_choice(s->helper->acf, name, 0, &choice);
+    name = s->helper->acf->names.elts;
+    first = NULL;
+    n = 0;
 
-    if (choice.type) {
-        return 1;
+    for (i = 0; i < s->helper->acf->names.nelts; i++) {
+
+        ngx_autocert_choice(s->helper->acf, &name[i], 0, &choice);
+
+        if (!name[i].bootstrap && choice.type) {
+            continue;
+        }
+
+        s->names[i].never = 1;
+        s->names[i].due = NGX_AUTOCERT_SCHEDULE_NEVER;
+
+        if (!name[i].bootstrap && n++ == 0) {
+            first = &name[i];
+        }
+    }
+
+    if (n) {
+        ngx_autocert_schedule_unreached(s, first, n);
+    }
+}
+
+
+static void
+ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
+    ngx_autocert_name_t *name, ngx_uint_t n)
+{
+    u_char     more[sizeof(" and more") + NGX_INT_T_LEN];
+    ngx_str_t  others;
+
+    others.data = more;
+    others.len = 0;
+
+    if (n > 1) {
+        others.len = ngx_sprintf(more, " and %ui more", n - 1) - more;
     }
 
     ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
-                  "autocert: no certificate is ordered for \"%V\": waiting "
+                  "autocert: no certificate is ordered for \"%V\"%V: waiting "
                   "for a \"listen\" that can answer the CA's challenge, add "
-                  "\"%s\" and reload", &name->name,
+                  "\"%s\" and reload", &name->name, &others,
                   name->challenge == NGX_AUTOCERT_CHALLENGE_TLS_ALPN
                       ? "listen 443 ssl;" : "listen 80;");
-
-    return 0;
 }
 
 
