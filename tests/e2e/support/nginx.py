@@ -87,6 +87,8 @@ class Nginx:
         os.chmod(self.dir, 0o755)
         self.env = {**os.environ, **(env or {}),
                     **(asan_environment(self.dir, leaks) if ASAN else {})}
+        # which binary, to us; to it, sockets that it inherits
+        self.env.pop("NGINX", None)
         self.write(http, main, conf)
 
     # the configuration
