@@ -172,6 +172,12 @@ ngx_http_autocert_alpn_switch(ngx_ssl_conn_t *ssl)
     c = ngx_ssl_get_connection(ssl);
     hc = c->data;
 
+    /* a CA does not come by QUIC, whose context has more to it */
+
+    if (c->type != SOCK_STREAM) {
+        return NGX_DECLINED;
+    }
+
     amcf = ngx_http_get_module_main_conf(hc->conf_ctx,
                                          ngx_http_autocert_module);
 
