@@ -24,16 +24,18 @@
 #define NGX_AUTOCERT_ACCOUNT_FILE  "account.json"
 
 
+typedef ngx_uint_t (*ngx_autocert_state_check_pt)(ngx_str_t *string);
+
+
 static ngx_int_t ngx_autocert_state_members(ngx_pool_t *pool,
     ngx_autocert_json_t *json, ngx_autocert_state_t *state, char **err);
 static ngx_int_t ngx_autocert_state_issued(ngx_autocert_json_t *json,
     ngx_autocert_state_t *state);
 static ngx_int_t ngx_autocert_state_number(ngx_autocert_json_t *json,
     const char *name, int64_t max, int64_t *n);
-static ngx_int_t ngx_autocert_state_url(ngx_pool_t *pool,
-    ngx_autocert_json_t *json, const char *name, ngx_str_t *url);
-static ngx_int_t ngx_autocert_state_token(ngx_pool_t *pool,
-    ngx_autocert_json_t *json, const char *name, ngx_str_t *token);
+static ngx_int_t ngx_autocert_state_string(ngx_pool_t *pool,
+    ngx_autocert_json_t *json, const char *name,
+    ngx_autocert_state_check_pt check, ngx_str_t *string);
 static ngx_int_t ngx_autocert_state_text(ngx_pool_t *pool,
     ngx_autocert_json_t *json, const char *name, ngx_str_t *text);
 static ngx_int_t ngx_autocert_state_copy(ngx_pool_t *pool, ngx_str_t *src,
@@ -228,8 +230,11 @@ ngx_autocert_state_members(ngx_pool_t *pool, ngx_autocert_json_t *json,
 
     *err = "\"ca\" or \"order\" is no URL";
 
-    if (ngx_autocert_state_url(pool, json, "ca", &state->ca) != NGX_OK
-        || ngx_autocert_state_url(pool, json, "order", &state->order)
+    if (ngx_autocert_state_string(pool, json, "ca",
+                                  ngx_autocert_state_is_url, &state->ca)
+        != NGX_OK
+        || ngx_autocert_state_string(pool, json, "order",
+                                     ngx_autocert_state_is_url, &state->order)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -237,9 +242,13 @@ ngx_autocert_state_members(ngx_pool_t *pool, ngx_autocert_json_t *json,
 
     *err = "\"challenge\" or \"token\" is no token";
 
-    if (ngx_autocert_state_token(pool, json, "challenge", &state->challenge)
+    if (ngx_autocert_state_string(pool, json, "challenge",
+                                  ngx_autocert_state_is_token,
+                                  &state->challenge)
         != NGX_OK
-        || ngx_autocert_state_token(pool, json, "token", &state->token)
+        || ngx_autocert_state_string(pool, json, "token",
+                                     ngx_autocert_state_is_token,
+                                     &state->token)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -320,8 +329,8 @@ ngx_autocert_state_number(ngx_autocert_json_t *json, const char *name,
 
 
 static ngx_int_t
-ngx_autocert_state_url(ngx_pool_t *pool, ngx_autocert_json_t *json,
-    const char *name, ngx_str_t *url)
+ngx_autocert_state_string(ngx_pool_t *pool, ngx_autocert_json_t *json,
+    const char *name, ngx_autocert_state_check_pt check, ngx_str_t *string)
 {
     ngx_int_t  rc;
     ngx_str_t  value;
@@ -329,37 +338,15 @@ ngx_autocert_state_url(ngx_pool_t *pool, ngx_autocert_json_t *json,
     rc = ngx_autocert_json_get_string(json, name, &value);
 
     if (rc == NGX_DECLINED) {
-        ngx_str_null(url);
+        ngx_str_null(string);
         return NGX_OK;
     }
 
-    if (rc != NGX_OK || !ngx_autocert_state_is_url(&value)) {
+    if (rc != NGX_OK || !check(&value)) {
         return NGX_ERROR;
     }
 
-    return ngx_autocert_state_copy(pool, &value, url);
-}
-
-
-static ngx_int_t
-ngx_autocert_state_token(ngx_pool_t *pool, ngx_autocert_json_t *json,
-    const char *name, ngx_str_t *token)
-{
-    ngx_int_t  rc;
-    ngx_str_t  value;
-
-    rc = ngx_autocert_json_get_string(json, name, &value);
-
-    if (rc == NGX_DECLINED) {
-        ngx_str_null(token);
-        return NGX_OK;
-    }
-
-    if (rc != NGX_OK || !ngx_autocert_state_is_token(&value)) {
-        return NGX_ERROR;
-    }
-
-    return ngx_autocert_state_copy(pool, &value, token);
+    return ngx_autocert_state_copy(pool, &value, string);
 }
 
 
@@ -551,8 +538,12 @@ ngx_autocert_account_members(ngx_pool_t *pool, ngx_autocert_json_t *json,
 
     *err = "\"ca\" or \"url\" is no URL";
 
-    if (ngx_autocert_state_url(pool, json, "ca", &account->ca) != NGX_OK
-        || ngx_autocert_state_url(pool, json, "url", &account->url) != NGX_OK
+    if (ngx_autocert_state_string(pool, json, "ca",
+                                  ngx_autocert_state_is_url, &account->ca)
+        != NGX_OK
+        || ngx_autocert_state_string(pool, json, "url",
+                                     ngx_autocert_state_is_url, &account->url)
+           != NGX_OK
         || account->ca.len == 0)
     {
         return NGX_ERROR;
