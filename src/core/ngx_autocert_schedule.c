@@ -525,7 +525,7 @@ ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
 {
     u_char                date[24];
     time_t                next;
-    ngx_str_t             d;
+    ngx_str_t             d, detail;
     ngx_uint_t            level;
     ngx_autocert_name_t  *name;
 
@@ -549,6 +549,9 @@ ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     d.data = date;
     d.len = ngx_autocert_time_print(date, next) - date;
 
+    detail = fail->detail;
+    detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
+
     level = NGX_LOG_WARN;
 
     if (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION) {
@@ -556,12 +559,11 @@ ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     }
 
     ngx_log_error(level, log, 0,
-                  "autocert: no %scertificate for \"%V\": %V%s%*s%s%s%V, "
+                  "autocert: no %scertificate for \"%V\": %V%s%V%s%s%V, "
                   "next try at %V",
                   s->names[index].held ? "new " : "", &name->name,
                   &fail->why, fail->detail.len ? " (" : "",
-                  ngx_min(fail->detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL),
-                  fail->detail.data, fail->detail.len ? ")" : "",
+                  &detail, fail->detail.len ? ")" : "",
                   fail->cause.len ? "; likely cause: " : "", &fail->cause,
                   &d);
 

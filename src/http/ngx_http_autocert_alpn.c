@@ -8,13 +8,15 @@
 #include "ngx_http_autocert_module.h"
 
 
-/* An extension with one protocol, and that protocol as it is offered. */
-#define NGX_HTTP_AUTOCERT_ALPN_LIST  "\x00\x0b\x0a" "acme-tls/1"
-#define NGX_HTTP_AUTOCERT_ALPN       (NGX_HTTP_AUTOCERT_ALPN_LIST + 3)
+/* An extension with one protocol; its data; that protocol. */
+#define NGX_HTTP_AUTOCERT_ALPN_EXT   "\x00\x10\x00\x0d" "\x00\x0b\x0a"       \
+                                     "acme-tls/1"
+#define NGX_HTTP_AUTOCERT_ALPN_DATA  (NGX_HTTP_AUTOCERT_ALPN_EXT + 4)
+#define NGX_HTTP_AUTOCERT_ALPN       (NGX_HTTP_AUTOCERT_ALPN_EXT + 7)
 #define NGX_HTTP_AUTOCERT_ALPN_LEN   10
 
 
-static int ngx_http_autocert_alpn_hello(ngx_ssl_conn_t *ssl, int *alert,
+static int ngx_http_autocert_alpn_begin(ngx_ssl_conn_t *ssl, int *alert,
     void *data);
 static ngx_uint_t ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl);
 static ngx_int_t ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl,
@@ -35,16 +37,21 @@ static void ngx_http_autocert_alpn_info(const ngx_ssl_conn_t *ssl, int where,
 
 #if (NGX_AUTOCERT_CLIENT_HELLO)
 
-/* NGINX has a callback of its own there, which calls this one. */
+/* NGINX chooses the server in its client hello callback already. */
 
-static int ngx_http_autocert_alpn_beside(ngx_ssl_conn_t *ssl, int *alert,
-    void *data);
+extern int  ngx_ssl_client_hello_arg_index;
 
 static ngx_ssl_client_hello_arg  ngx_http_autocert_alpn_arg =
-    { ngx_http_autocert_alpn_beside };
+    { ngx_http_autocert_alpn_begin };
 
 #endif
 
+
+/*
+ * The callback of SNI, which NGINX's is called by, is the only one with all
+ * of the hello in reach that no other module sets: a client hello callback
+ * would take the place of Lua's.
+ */
 
 ngx_int_t
 ngx_http_autocert_alpn(ngx_conf_t *cf, ngx_http_ssl_srv_conf_t *sscf)
@@ -69,72 +76,71 @@ ngx_http_autocert_alpn(ngx_conf_t *cf, ngx_http_ssl_srv_conf_t *sscf)
 
 #if (NGX_AUTOCERT_CLIENT_HELLO)
 
-    return ngx_ssl_set_client_hello_callback(&sscf->ssl,
-                                             &ngx_http_autocert_alpn_arg);
-#else
-
-    SSL_CTX_set_client_hello_cb(sscf->ssl.ctx, ngx_http_autocert_alpn_hello,
-                                NULL);
-    return NGX_OK;
-
-#endif
-}
-
-
-#if (NGX_AUTOCERT_CLIENT_HELLO)
-
-static int
-ngx_http_autocert_alpn_beside(ngx_ssl_conn_t *ssl, int *alert, void *data)
-{
-    if (!ngx_http_autocert_alpn_offered(ssl)) {
-        return ngx_http_ssl_servername(ssl, alert, data);
+    if (SSL_CTX_set_ex_data(sscf->ssl.ctx, ngx_ssl_client_hello_arg_index,
+                            &ngx_http_autocert_alpn_arg)
+        == 0)
+    {
+        return NGX_ERROR;
     }
 
-    return (ngx_http_autocert_alpn_hello(ssl, alert, data)
-            == SSL_CLIENT_HELLO_SUCCESS)
-           ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
 #endif
+
+    (void) SSL_CTX_set_tlsext_servername_callback(sscf->ssl.ctx,
+                                                ngx_http_autocert_alpn_begin);
+    return NGX_OK;
+}
 
 
 /* RFC 8737, 3: with no challenge there is no such protocol. */
 
 static int
-ngx_http_autocert_alpn_hello(ngx_ssl_conn_t *ssl, int *alert, void *data)
+ngx_http_autocert_alpn_begin(ngx_ssl_conn_t *ssl, int *alert, void *data)
 {
     ngx_str_t  name;
 
-    (void) data;
-
     if (!ngx_http_autocert_alpn_offered(ssl)) {
-        return SSL_CLIENT_HELLO_SUCCESS;
+        return ngx_http_ssl_servername(ssl, alert, data);
     }
 
     if (ngx_http_autocert_alpn_name(ssl, &name) == NGX_OK
         && ngx_autocert_alpn(&name) == NGX_OK
         && ngx_http_autocert_alpn_switch(ssl) == NGX_OK)
     {
-        return SSL_CLIENT_HELLO_SUCCESS;
+        return SSL_TLSEXT_ERR_OK;
     }
 
     *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
 
-    return SSL_CLIENT_HELLO_ERROR;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+
+/*
+ * OpenSSL has read the extension when it calls back for SNI: then there is
+ * nothing left of it, and what was read is before that place, in the hello.
+ */
 
 static ngx_uint_t
 ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl)
 {
-    size_t                len;
+    size_t                len, whole;
     const unsigned char  *p;
 
-    return SSL_client_hello_get0_ext(ssl,
+    if (!SSL_client_hello_get0_ext(ssl,
                              TLSEXT_TYPE_application_layer_protocol_negotiation,
-                             &p, &len)
-           && len == sizeof(NGX_HTTP_AUTOCERT_ALPN_LIST) - 1
-           && ngx_memcmp(p, NGX_HTTP_AUTOCERT_ALPN_LIST, len) == 0;
+                             &p, &len))
+    {
+        return 0;
+    }
+
+    whole = sizeof(NGX_HTTP_AUTOCERT_ALPN_EXT) - 1;
+
+    if (len == 0) {
+        return ngx_memcmp(p - whole, NGX_HTTP_AUTOCERT_ALPN_EXT, whole) == 0;
+    }
+
+    return len == whole - 4
+           && ngx_memcmp(p, NGX_HTTP_AUTOCERT_ALPN_DATA, len) == 0;
 }
 
 
@@ -146,8 +152,19 @@ ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl, ngx_str_t *name)
     size_t                len;
     const unsigned char  *p;
 
-    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &len)
-        || len < 6
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &len)) {
+        return NGX_DECLINED;
+    }
+
+    if (len == 0) {
+        name->data = (u_char *) SSL_get_servername(ssl,
+                                                   TLSEXT_NAMETYPE_host_name);
+        name->len = name->data ? ngx_strlen(name->data) : 0;
+
+        return name->len ? NGX_OK : NGX_DECLINED;
+    }
+
+    if (len < 6
         || (size_t) (p[0] << 8 | p[1]) != len - 2
         || p[2] != TLSEXT_NAMETYPE_host_name
         || (size_t) (p[3] << 8 | p[4]) != len - 5)
