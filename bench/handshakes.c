@@ -92,6 +92,7 @@ static int                  requests;
 static int                  refused;
 static const char          *path = "/";
 static const char          *answer = "HTTP/1.1 204";
+static const char          *ending = "\r\n\r\n";
 
 static char                 request[512];
 static SSL_CTX             *ctx;
@@ -512,7 +513,11 @@ conn_request(conn_t *c)
             conn_failed(c, "not the answer", SSL_ERROR_NONE);
         }
 
-        if (c->len >= 4 && memcmp(c->answer + c->len - 4, "\r\n\r\n", 4) == 0) {
+        if (c->len >= strlen(ending)
+            && memcmp(c->answer + c->len - strlen(ending), ending,
+                      strlen(ending))
+               == 0)
+        {
             conn_measured(c);
             conn_idle(c);
         }
@@ -743,7 +748,8 @@ options(int argc, char **argv)
         case 'r': rate = atof(optarg); break;
         case 's': resume = 1; break;
         case 'k': requests = 1; break;
-        case 'u': requests = 1; path = optarg; answer = "HTTP/1.1 404"; break;
+        case 'u': requests = 1; path = optarg; answer = "HTTP/1.1 404";
+                  ending = "</html>\r\n"; break;
         case 'a': refused = 1; break;
         default:  exit(2);
         }
