@@ -25,13 +25,21 @@
 #define NGX_AUTOCERT_FLOW_SOLVE    3    /* publish or unpublish; then next() */
 #define NGX_AUTOCERT_FLOW_KEY      4    /* csr for order->name; then key() */
 #define NGX_AUTOCERT_FLOW_SAVE     5    /* account or order URL; then next() */
-#define NGX_AUTOCERT_FLOW_DONE     6    /* order->chain */
+#define NGX_AUTOCERT_FLOW_DONE     6    /* order->chain, or flow->window */
 #define NGX_AUTOCERT_FLOW_FAILED   7    /* flow->fail, flow->step */
 
+#define NGX_AUTOCERT_FLOW_LIFE     600  /* seconds, from the first next() */
 #define NGX_AUTOCERT_FLOW_NONCES   8    /* kept for later */
 #define NGX_AUTOCERT_FLOW_NONCE    256  /* bytes of one */
-#define NGX_AUTOCERT_FLOW_URLS     5    /* strings of an issuer */
+#define NGX_AUTOCERT_FLOW_URLS     6    /* strings of an issuer */
 #define NGX_AUTOCERT_FLOW_AUTHZS   10   /* authorizations of an order */
+
+
+/* What a flow is for. */
+
+#define NGX_AUTOCERT_GOAL_CERTIFICATE  0
+#define NGX_AUTOCERT_GOAL_WINDOW       1    /* when to renew (RFC 9773) */
+#define NGX_AUTOCERT_GOAL_CONTACTS     2    /* of the account (7.3.2) */
 
 
 /* The steps, in the order of RFC 8555. */
@@ -48,7 +56,9 @@
 #define NGX_AUTOCERT_STEP_FINALIZE     9
 #define NGX_AUTOCERT_STEP_ISSUE        10   /* the order is polled */
 #define NGX_AUTOCERT_STEP_CERTIFICATE  11
-#define NGX_AUTOCERT_STEPS             12
+#define NGX_AUTOCERT_STEP_WINDOW       12
+#define NGX_AUTOCERT_STEP_CONTACTS     13
+#define NGX_AUTOCERT_STEPS             14
 
 
 typedef struct {
@@ -75,9 +85,10 @@ typedef struct {
     ngx_str_t                 new_nonce;
     ngx_str_t                 new_account;
     ngx_str_t                 new_order;
+    ngx_str_t                 renewal_info; /* empty: it has none */
     ngx_str_t                 terms;        /* printable; may be empty */
 
-    u_char                   *urls;         /* room for the five above */
+    u_char                   *urls;         /* room for the six above */
     ngx_uint_t                nnonces;
     ngx_autocert_nonce_t      nonces[NGX_AUTOCERT_FLOW_NONCES];
 } ngx_autocert_issuer_t;
@@ -92,9 +103,21 @@ typedef struct {
     ngx_str_t                 name;
     ngx_str_t                 challenge;    /* "http-01" or "tls-alpn-01" */
     ngx_str_t                 url;          /* set: resume this order */
+    ngx_str_t                 certid;       /* of the certificate before; may
+                                               be empty (RFC 9773, 4.1, 5) */
     ngx_str_t                 csr;          /* DER, set by key() */
     ngx_str_t                 chain;        /* PEM, when DONE */
 } ngx_autocert_order_t;
+
+
+/* What the CA says of the certificate order->certid (RFC 9773, 4.2). */
+
+typedef struct {
+    time_t                    start;        /* 0: it says nothing */
+    time_t                    end;
+    time_t                    retry_at;     /* ask again; 0: it did not say */
+    ngx_str_t                 url;          /* why so; printable, may be empty */
+} ngx_autocert_window_t;
 
 
 /* Strings live as long as the flow's pool. */
@@ -142,11 +165,14 @@ struct ngx_autocert_flow_s {
     ngx_autocert_issuer_t    *issuer;
     ngx_autocert_order_t     *order;
 
+    ngx_uint_t                goal;         /* NGX_AUTOCERT_GOAL_ */
     ngx_uint_t                step;         /* NGX_AUTOCERT_STEP_ */
     ngx_autocert_fail_t       fail;         /* when FAILED */
+    ngx_autocert_window_t     window;       /* GOAL_WINDOW, when DONE */
 
     /* the engine's own */
     time_t                    now;
+    time_t                    began;
     time_t                    until;        /* nothing is sent before */
     time_t                    deadline;     /* of polling; 0: not begun */
     time_t                    interval;
@@ -175,14 +201,20 @@ struct ngx_autocert_flow_s {
     unsigned                  save_order:1;
     unsigned                  resumed:1;    /* the order is one of before */
     unsigned                  registered:1; /* the account is a new one */
+    unsigned                  alone:1;      /* the order names no certid */
 };
 
 
 #pragma GCC visibility push(hidden)
 
-/* order->name is checked and in lower case, order->challenge is set. */
+/*
+ * order->name is checked and in lower case.  GOAL_CERTIFICATE: challenge is
+ * set.  GOAL_WINDOW: certid is set, nothing is signed and no account needed.
+ * GOAL_CONTACTS: order is not looked at.  A flow ends within FLOW_LIFE.
+ */
 void ngx_autocert_flow_init(ngx_autocert_flow_t *flow, ngx_pool_t *pool,
-    ngx_autocert_issuer_t *issuer, ngx_autocert_order_t *order);
+    ngx_autocert_issuer_t *issuer, ngx_autocert_order_t *order,
+    ngx_uint_t goal);
 
 /*
  * Says what to do now in action.  Calling it again means: SOLVE and SAVE are

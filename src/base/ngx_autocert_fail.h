@@ -18,6 +18,13 @@
 #define NGX_AUTOCERT_FAIL_LIMITED        3  /* the CA says later */
 #define NGX_AUTOCERT_FAIL_CONFIGURATION  4  /* a person has to act */
 #define NGX_AUTOCERT_FAIL_INTERNAL       5  /* memory, disk, a bug */
+#define NGX_AUTOCERT_FAIL_BUDGET         6  /* enough were issued lately */
+
+/* Whom a failure holds. */
+
+#define NGX_AUTOCERT_FAIL_NAME    0
+#define NGX_AUTOCERT_FAIL_DOMAIN  1     /* domain, and all names below it */
+#define NGX_AUTOCERT_FAIL_CA      2     /* all names */
 
 
 typedef struct {
@@ -26,6 +33,11 @@ typedef struct {
     ngx_str_t   detail;     /* the other side's own words, made printable */
     time_t      retry_at;   /* not before this instant; 0 if nobody said */
     ngx_str_t   cause;      /* what we saw ourselves; may be empty */
+    ngx_uint_t  scope;
+    ngx_str_t   domain;     /* DOMAIN; lower case */
+    time_t      interval;   /* DOMAIN: one each so many seconds; 0: unknown */
+    time_t      span;       /* DOMAIN: over so many seconds; 0: unknown */
+    unsigned    lasting:1;  /* soon again is of no use */
 } ngx_autocert_fail_t;
 
 

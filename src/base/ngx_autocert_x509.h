@@ -16,6 +16,7 @@
 
 
 #define NGX_AUTOCERT_X509_CHAIN     10      /* certificates in a chain */
+#define NGX_AUTOCERT_X509_CERTID    128     /* bytes */
 
 
 /* A chain, leaf first, and what others ask of its leaf. */
@@ -26,6 +27,9 @@ typedef struct {
     time_t           not_after;
     u_char           id[NGX_AUTOCERT_KEY_ID];
                                 /* SHA-256 of its SubjectPublicKeyInfo */
+    int              curve;     /* NID; 0: not of a curve */
+    size_t           certid_len;    /* RFC 9773, 4.1; 0: it has none */
+    u_char           certid[NGX_AUTOCERT_X509_CERTID];
 } ngx_autocert_chain_t;
 
 

@@ -3,7 +3,8 @@
  * Certificates, keys, accounts and the state of names on disk.
  *
  *     <path>/.lock                     one client at a time on this host
- *     <path>/.accounts/<hash of URL>/  account.key, account.json
+ *     <path>/.accounts/<hash of URL>/  account.key, account.json, state.json
+ *     <path>/.accounts/<hash of URL>/issued/<name>.json
  *     <path>/<name>/privkey.pem        fullchain.pem
  *     <path>/<name>/privkey.next.pem   the key of the order under way
  *     <path>/<name>/state.json
@@ -27,7 +28,9 @@
 #include "../base/ngx_autocert_x509.h"
 
 
-#define NGX_AUTOCERT_STATE_BUDGET  8
+#define NGX_AUTOCERT_STORE_ISSUED   8
+#define NGX_AUTOCERT_STORE_SLOTS    20
+#define NGX_AUTOCERT_STORE_DOMAINS  16
 
 /* The one "name" that begins with a dot. */
 #define NGX_AUTOCERT_STORE_CHALLENGE  ".challenge"
@@ -59,21 +62,80 @@ typedef struct {
 /* What is remembered of a name: state.json.  Empty strings and 0: not set. */
 
 typedef struct {
-    ngx_str_t   ca;             /* directory URL these facts belong to */
-    time_t      renew_at;       /* computed once for the pair on disk */
+    /* of the pair on disk, as long as its key is this one */
+    ngx_str_t   key;            /* id of the key, base64url */
+    ngx_str_t   issuer;         /* directory URL of the CA that gave it */
+    ngx_str_t   account;        /* URL of the account that it was given to */
+    time_t      issued_at;
+    time_t      window_start;   /* RFC 9773, 4.1; 0: none is known */
+    time_t      window_end;
+    time_t      renew_at;       /* an instant in the window, chosen once */
+    time_t      look_at;        /* the window is asked for again */
+    ngx_uint_t  looks;          /* such questions failed, in a row */
+
+    /* of the next pair */
+    ngx_str_t   ca;             /* directory URL that these belong to */
+    ngx_uint_t  setup;          /* CRC-32 of the configuration, likewise */
     ngx_str_t   order;          /* URL of the order under way */
     ngx_str_t   challenge;      /* its type; or what is to be tried next */
     ngx_str_t   token;          /* of its challenge, once it is answerable */
+    ngx_uint_t  tries;          /* begun, in a row, with no end of any kind */
     ngx_uint_t  failures;       /* in a row */
     time_t      next_attempt;   /* not before */
     ngx_uint_t  kind;           /* of the last failure */
     ngx_str_t   why;
     ngx_str_t   detail;
     time_t      failed_at;
-    time_t      issued_at;
-    ngx_uint_t  nissued;        /* issuances remembered, newest first */
-    time_t      issued[NGX_AUTOCERT_STATE_BUDGET];
 } ngx_autocert_state_t;
+
+
+/*
+ * When a CA was last asked to sign for a name, newest first.  Apart from the
+ * name's own directory: whoever removes that gets no more certificates.
+ */
+
+typedef struct {
+    time_t      life;           /* seconds, of the newest; 0: not known */
+    ngx_str_t   order;          /* URL of the order that at[0] is of */
+    ngx_uint_t  n;
+    time_t      at[NGX_AUTOCERT_STORE_ISSUED];
+} ngx_autocert_issued_t;
+
+
+/* New orders in ten minutes. */
+
+typedef struct {
+    time_t      at;             /* when they begin */
+    ngx_uint_t  n;
+} ngx_autocert_slot_t;
+
+
+/* A registered domain that the CA gives no more certificates for now. */
+
+typedef struct {
+    size_t      len;
+    u_char      data[253];
+    time_t      until;          /* none before */
+    time_t      interval;       /* then one each so many seconds; 0: unknown */
+    time_t      end;            /* of all this */
+} ngx_autocert_domain_t;
+
+
+/* What is remembered of a CA. */
+
+typedef struct {
+    time_t                 hold;        /* nothing is asked of it before */
+    ngx_uint_t             failures;    /* of its own, in a row */
+    time_t                 failed_at;
+    ngx_uint_t             kind;
+    ngx_str_t              why;
+    ngx_str_t              detail;
+    time_t                 contacts_at; /* changed contacts: not before */
+    ngx_uint_t             nslots;      /* oldest first */
+    ngx_autocert_slot_t    slots[NGX_AUTOCERT_STORE_SLOTS];
+    ngx_uint_t             ndomains;
+    ngx_autocert_domain_t  domains[NGX_AUTOCERT_STORE_DOMAINS];
+} ngx_autocert_ca_t;
 
 
 #pragma GCC visibility push(hidden)
@@ -162,6 +224,23 @@ ngx_int_t ngx_autocert_store_account_get(ngx_autocert_store_t *store,
 ngx_int_t ngx_autocert_store_account_put(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *ca, EVP_PKEY *key, ngx_str_t *url,
     ngx_array_t *contacts, ngx_autocert_fail_t *fail);
+
+/*
+ * What is remembered of a CA, and of what it has signed for a name.  They
+ * return as state_get and state_put do.
+ */
+ngx_int_t ngx_autocert_store_ca_get(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *url, ngx_autocert_ca_t *ca,
+    ngx_autocert_fail_t *fail);
+ngx_int_t ngx_autocert_store_ca_put(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *url, ngx_autocert_ca_t *ca,
+    ngx_autocert_fail_t *fail);
+ngx_int_t ngx_autocert_store_issued_get(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *url, ngx_str_t *name,
+    ngx_autocert_issued_t *issued, ngx_autocert_fail_t *fail);
+ngx_int_t ngx_autocert_store_issued_put(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *url, ngx_str_t *name,
+    ngx_autocert_issued_t *issued, ngx_autocert_fail_t *fail);
 
 #pragma GCC visibility pop
 

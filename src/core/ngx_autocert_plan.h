@@ -1,0 +1,161 @@
+
+/*
+ * What is due, and when: values in, values out.  No clock, no file, no event,
+ * no log, so that years of it pass in seconds under test.  The caller reads
+ * what is remembered from the store before a call, and writes it back after
+ * one that may have changed it.
+ *
+ * Instants are of two kinds.  Those that come from a certificate mean what
+ * they say.  Those that come from a delay of ours are moved along when the
+ * wall clock is stepped, so that a step neither ends nor prolongs a wait.
+ */
+
+
+#ifndef _NGX_AUTOCERT_PLAN_H_INCLUDED_
+#define _NGX_AUTOCERT_PLAN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../ngx_autocert.h"
+#include "../acme/ngx_autocert_flow.h"
+#include "../base/ngx_autocert_fail.h"
+#include "../store/ngx_autocert_store.h"
+
+
+#define NGX_AUTOCERT_PLAN_NEVER  NGX_MAX_TIME_T_VALUE
+
+/* What to do next. */
+
+#define NGX_AUTOCERT_PLAN_WAIT      0   /* until */
+#define NGX_AUTOCERT_PLAN_ORDER     1   /* index; ask plan_begin() */
+#define NGX_AUTOCERT_PLAN_WINDOW    2   /* index: ask for its renewal window */
+#define NGX_AUTOCERT_PLAN_CONTACTS  3   /* tell the CA the contacts */
+
+
+typedef struct {
+    ngx_uint_t                 what;
+    ngx_uint_t                 index;
+    time_t                     until;
+} ngx_autocert_plan_next_t;
+
+
+/* Of a name. */
+
+typedef struct {
+    time_t                     renew;   /* from its certificate; 0: now */
+    time_t                     retry;   /* not before; 0: at once */
+    time_t                     look;    /* at its window; NEVER: not at all */
+    time_t                     end;     /* of its certificate; 0: none */
+    uint32_t                   setup;   /* CRC-32 of what it is ordered by */
+    unsigned                   never:1; /* is not to be ordered at all */
+    unsigned                   order:1; /* one is under way */
+    unsigned                   failed:1;
+} ngx_autocert_plan_name_t;
+
+
+typedef struct {
+    ngx_autocert_conf_t       *acf;
+    ngx_autocert_plan_name_t  *names;   /* as many as acf has */
+    ngx_autocert_ca_t          ca;      /* why and detail: empty */
+    uint32_t                 (*random)(void);
+    time_t                     now;     /* seen last; 0: not yet */
+    uint64_t                   clock;   /* ms of the clock that has no steps */
+    unsigned                   contacts:1;  /* are to be told */
+    unsigned                   looked:1;    /* the last turn was a window's */
+} ngx_autocert_plan_t;
+
+
+/* What comes of a failure. */
+
+typedef struct {
+    time_t                     next;    /* try of the name, at the earliest */
+    ngx_uint_t                 names;   /* DOMAIN: that wait with it */
+    time_t                     all;     /* DOMAIN: can be done by then */
+} ngx_autocert_plan_failed_t;
+
+
+/* What comes of a window. */
+
+#define NGX_AUTOCERT_PLAN_SAME     0    /* nothing new */
+#define NGX_AUTOCERT_PLAN_CHOSEN   1    /* state->renew_at is new */
+#define NGX_AUTOCERT_PLAN_PAST     2    /* likewise, and it is due at once */
+#define NGX_AUTOCERT_PLAN_ABSURD   3    /* ignored */
+
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * acf is set, and names (zeroed), ca as the store has it, random; never where
+ * nothing can be ordered.  Computes the rest.
+ */
+void ngx_autocert_plan_init(ngx_autocert_plan_t *plan);
+
+/*
+ * What there is of a name: at the start, and whenever its pair on disk has
+ * changed.  chain NULL: none.  What state says of another pair or of another
+ * configuration is forgotten.  reload: by a person, who may have mended what
+ * failed.
+ */
+void ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_chain_t *chain, ngx_autocert_state_t *state,
+    ngx_uint_t reload);
+
+/*
+ * What to do at now; clock in ms is never set back.  The store is locked by
+ * us.  The answer is the same until something is told.
+ */
+void ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now,
+    uint64_t clock, ngx_autocert_plan_next_t *next);
+
+/*
+ * NGX_OK: to be ordered now, which is counted in state and plan->ca.
+ * NGX_DECLINED: the budget is used up, fail and state say so.  NGX_ERROR: no
+ * memory.
+ */
+ngx_int_t ngx_autocert_plan_begin(ngx_autocert_plan_t *plan,
+    ngx_uint_t index, time_t now, ngx_autocert_state_t *state,
+    ngx_autocert_issued_t *issued, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail);
+
+/* On purpose, without an end: is gone on with at once. */
+void ngx_autocert_plan_leave(ngx_autocert_state_t *state);
+
+/* Before the CA is asked to sign; and: nothing came of it. */
+void ngx_autocert_plan_count(ngx_autocert_issued_t *issued, time_t now,
+    ngx_str_t *order);
+void ngx_autocert_plan_uncount(ngx_autocert_issued_t *issued,
+    ngx_str_t *order);
+
+/* The chain is on disk; account is the URL of ours. */
+void ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_chain_t *chain, ngx_str_t *account,
+    ngx_autocert_state_t *state, ngx_autocert_issued_t *issued,
+    ngx_pool_t *pool);
+
+/* plan->ca is to be written as well if fail->scope is not NAME. */
+void ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state,
+    ngx_autocert_plan_failed_t *failed);
+
+/* The CA has said when to renew chain; returns what comes of it. */
+ngx_uint_t ngx_autocert_plan_window(ngx_autocert_plan_t *plan,
+    ngx_uint_t index, time_t now, ngx_autocert_chain_t *chain,
+    ngx_autocert_window_t *window, ngx_autocert_state_t *state);
+
+/* It could not be asked; or (fail NULL) does not say such things at all. */
+void ngx_autocert_plan_unseen(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state);
+
+/* The contacts were told; fail: were not. */
+void ngx_autocert_plan_told(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_fail_t *fail);
+
+/* When a name is due, for the log. */
+time_t ngx_autocert_plan_due(ngx_autocert_plan_t *plan, ngx_uint_t index);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_AUTOCERT_PLAN_H_INCLUDED_ */
