@@ -6,8 +6,8 @@
  * one that may have changed it.
  *
  * Instants are of two kinds.  Those that come from a certificate mean what
- * they say.  Those that come from a delay of ours are moved along when the
- * wall clock is stepped, so that a step neither ends nor prolongs a wait.
+ * they say.  Those that come from a delay are moved along when the wall clock
+ * is set back, so that it prolongs no wait.
  */
 
 
@@ -62,8 +62,13 @@ typedef struct {
     uint32_t                 (*random)(void);
     time_t                     now;     /* seen last; 0: not yet */
     uint64_t                   clock;   /* ms of the clock that has no steps */
+    time_t                     step;    /* of the wall clock, for the log */
+    time_t                     blind;   /* no windows before: it has none */
+    ngx_uint_t                 unreached;   /* network, in a row */
     unsigned                   contacts:1;  /* are to be told */
     unsigned                   looked:1;    /* the last turn was a window's */
+    unsigned                   changed:1;   /* ca: to be written by the caller,
+                                               who resets it */
 } ngx_autocert_plan_t;
 
 
@@ -119,7 +124,7 @@ ngx_int_t ngx_autocert_plan_begin(ngx_autocert_plan_t *plan,
     ngx_autocert_issued_t *issued, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
 
-/* On purpose, without an end: is gone on with at once. */
+/* Left on purpose, without an end: is gone on with at once. */
 void ngx_autocert_plan_leave(ngx_autocert_state_t *state);
 
 /* Before the CA is asked to sign; and: nothing came of it. */
@@ -134,7 +139,6 @@ void ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_autocert_state_t *state, ngx_autocert_issued_t *issued,
     ngx_pool_t *pool);
 
-/* plan->ca is to be written as well if fail->scope is not NAME. */
 void ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state,
     ngx_autocert_plan_failed_t *failed);
