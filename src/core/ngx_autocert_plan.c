@@ -43,8 +43,7 @@ static void ngx_autocert_plan_renew(ngx_autocert_plan_t *plan,
     ngx_uint_t index, ngx_autocert_chain_t *chain,
     ngx_autocert_state_t *state);
 static time_t ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
-    ngx_autocert_plan_name_t *name, time_t now, ngx_autocert_state_t *state,
-    ngx_uint_t reload);
+    time_t now, ngx_autocert_state_t *state, ngx_uint_t reload);
 static void ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
     uint64_t clock);
 static void ngx_autocert_plan_back(ngx_autocert_plan_t *plan, time_t delta);
@@ -129,7 +128,7 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_autocert_plan_renew(plan, index, chain, state);
 
     name->end = chain ? chain->not_after : 0;
-    name->retry = ngx_autocert_plan_wait(plan, name, now, state, reload);
+    name->retry = ngx_autocert_plan_wait(plan, now, state, reload);
     name->order = (state->order.len != 0);
     name->failed = (state->failures != 0);
     name->look = NGX_AUTOCERT_PLAN_NEVER;
@@ -252,8 +251,7 @@ ngx_autocert_plan_renew(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
 static time_t
 ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
-    ngx_autocert_plan_name_t *name, time_t now, ngx_autocert_state_t *state,
-    ngx_uint_t reload)
+    time_t now, ngx_autocert_state_t *state, ngx_uint_t reload)
 {
     /* whoever reloads has mended something: one try, now and then */
 
