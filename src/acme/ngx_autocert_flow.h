@@ -116,7 +116,7 @@ typedef struct {
     time_t                    start;        /* 0: it says nothing */
     time_t                    end;
     time_t                    retry_at;     /* ask again; 0: it did not say */
-    ngx_str_t                 url;          /* why so; printable, may be empty */
+    ngx_str_t                 url;          /* why so; printable or empty */
 } ngx_autocert_window_t;
 
 

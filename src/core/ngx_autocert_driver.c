@@ -3,12 +3,10 @@
 #include "ngx_autocert_choice.h"
 #include "ngx_autocert_client.h"
 #include "ngx_autocert_diagnosis.h"
+#include "ngx_autocert_issuer.h"
+#include "ngx_autocert_plan.h"
 #include "ngx_autocert_solver.h"
 #include "ngx_autocert_sweep.h"
-#include "../acme/ngx_autocert_flow.h"
-
-#include <openssl/obj_mac.h>
-
 
 typedef struct {
     ngx_autocert_helper_t         *helper;
@@ -17,18 +15,17 @@ typedef struct {
     ngx_event_t                    timer;
     ngx_log_t                      log;
 
-    ngx_autocert_issuer_t          issuer;      /* pool NULL: not read yet */
-    EVP_PKEY                      *account;
-
-    /* the certificate under way; pool NULL: none */
+    /* what is under way; pool NULL: nothing */
     ngx_pool_t                    *pool;
     ngx_uint_t                     index;
     ngx_autocert_name_t           *name;
+    ngx_autocert_issuer_t         *issuer;
     ngx_autocert_state_t           state;
     ngx_autocert_choice_t          choice;
     ngx_autocert_order_t           order;
     ngx_autocert_flow_t            flow;
     EVP_PKEY                      *key;
+    ngx_str_t                      counted;     /* URL of the order */
     char                          *step;        /* logged last */
 
     /* the token of another process's order */
@@ -39,7 +36,7 @@ typedef struct {
 
 static ngx_int_t ngx_autocert_driver_look(ngx_autocert_driver_t *d,
     ngx_str_t *name);
-static ngx_int_t ngx_autocert_driver_account(ngx_autocert_driver_t *d,
+static ngx_int_t ngx_autocert_driver_begin(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_order(ngx_autocert_driver_t *d);
 static ngx_int_t ngx_autocert_driver_again(ngx_autocert_driver_t *d);
@@ -56,6 +53,9 @@ static void ngx_autocert_driver_save(ngx_autocert_driver_t *d,
 static void ngx_autocert_driver_key(ngx_autocert_driver_t *d);
 static ngx_int_t ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_driver_count(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
+static void ngx_autocert_driver_uncount(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_install(ngx_autocert_driver_t *d);
 static ngx_int_t ngx_autocert_driver_check(ngx_autocert_driver_t *d,
     ngx_autocert_chain_t **chain, ngx_autocert_fail_t *fail);
@@ -101,49 +101,68 @@ ngx_autocert_driver_init(ngx_autocert_helper_t *helper,
 
 
 void
-ngx_autocert_driver_start(ngx_uint_t index)
+ngx_autocert_driver_start(ngx_uint_t goal, ngx_uint_t index,
+    ngx_str_t *certid)
 {
-    ngx_pool_t             *pool;
     ngx_autocert_fail_t     fail;
     ngx_autocert_driver_t  *d = &ngx_autocert_driver;
 
-    pool = ngx_create_pool(8192, d->helper->log);
-    if (pool == NULL) {
-        ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
-        fail.kind = NGX_AUTOCERT_FAIL_INTERNAL;
-        ngx_str_set(&fail.why, "no memory");
-        d->done(index, NULL, &fail, d->helper->log);
-        return;
-    }
-
-    d->pool = pool;
     d->index = index;
     d->name = d->helper->acf->names.elts;
     d->name += index;
     d->step = NULL;
     d->log.action = NULL;
     d->key = NULL;
+    d->flow.goal = goal;
+    ngx_str_null(&d->counted);
 
-    if (ngx_autocert_driver_account(d, &fail) != NGX_OK) {
+    ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+    fail.kind = NGX_AUTOCERT_FAIL_INTERNAL;
+    ngx_str_set(&fail.why, "no memory");
+
+    ngx_memzero(&d->order, sizeof(ngx_autocert_order_t));
+    d->order.name = d->name->name;
+    d->order.certid = *certid;
+
+    d->pool = ngx_create_pool(8192, d->helper->log);
+
+    if (d->pool == NULL || ngx_autocert_driver_begin(d, &fail) != NGX_OK) {
         ngx_autocert_driver_end(d, NULL, &fail);
         return;
     }
 
-    /* a damaged state is one that knows of no order */
-
-    (void) ngx_autocert_store_state_get(&d->helper->store, pool,
-                                        &d->name->name, &d->state, &fail);
-
-    ngx_autocert_driver_order(d);
-    ngx_autocert_flow_init(&d->flow, pool, &d->issuer, &d->order);
-
-    ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
-                  "autocert: %s the order for \"%V\" by %V (%s), CA: %V",
-                  d->order.url.len ? "going on with" : "beginning",
-                  &d->name->name, &d->order.challenge, d->choice.why,
-                  &d->helper->acf->ca);
-
     ngx_autocert_driver_run(d);
+}
+
+
+static ngx_int_t
+ngx_autocert_driver_begin(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
+{
+    ngx_uint_t  goal;
+
+    goal = d->flow.goal;
+
+    d->issuer = ngx_autocert_issuer(d->helper, d->pool, fail);
+
+    if (d->issuer == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
+        ngx_autocert_driver_order(d);
+    }
+
+    ngx_autocert_flow_init(&d->flow, d->pool, d->issuer, &d->order, goal);
+
+    if (goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
+        ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
+                      "autocert: %s the order for \"%V\" by %V (%s), CA: %V",
+                      d->order.url.len ? "going on with" : "beginning",
+                      &d->name->name, &d->order.challenge, d->choice.why,
+                      &d->helper->acf->ca);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -153,11 +172,24 @@ static void
 ngx_autocert_driver_order(ngx_autocert_driver_t *d)
 {
     ngx_autocert_conf_t  *acf;
+    ngx_autocert_fail_t   ignored;
 
     acf = d->helper->acf;
 
-    ngx_memzero(&d->order, sizeof(ngx_autocert_order_t));
-    d->order.name = d->name->name;
+    /* a damaged state is one that knows of no order */
+
+    (void) ngx_autocert_store_state_get(&d->helper->store, d->pool,
+                                        &d->name->name, &d->state, &ignored);
+
+    /* RFC 9773, 5: a certificate of this account alone can be replaced */
+
+    if (d->state.account.len != d->issuer->kid.len
+        || ngx_memcmp(d->state.account.data, d->issuer->kid.data,
+                      d->issuer->kid.len)
+           != 0)
+    {
+        d->order.certid.len = 0;
+    }
 
     ngx_autocert_choice(acf, d->name,
                         ngx_autocert_solver_type(&d->state.challenge),
@@ -200,7 +232,7 @@ ngx_autocert_driver_again(ngx_autocert_driver_t *d)
         return NGX_DECLINED;
     }
 
-    if (ngx_autocert_jose_key_authorization(d->pool, &d->issuer.key,
+    if (ngx_autocert_jose_key_authorization(d->pool, &d->issuer->key,
                                             &d->state.token, &ka)
         != NGX_OK)
     {
@@ -261,8 +293,10 @@ ngx_autocert_driver_look(ngx_autocert_driver_t *d, ngx_str_t *name)
     challenge.host = *name;
     challenge.token = state.token;
 
-    if (ngx_autocert_driver_account(d, &fail) != NGX_OK
-        || ngx_autocert_jose_key_authorization(d->pool, &d->issuer.key,
+    d->issuer = ngx_autocert_issuer(d->helper, d->pool, &fail);
+
+    if (d->issuer == NULL
+        || ngx_autocert_jose_key_authorization(d->pool, &d->issuer->key,
                                                &state.token,
                                                &challenge.value)
            != NGX_OK)
@@ -292,71 +326,6 @@ ngx_autocert_driver_leave(void)
     if (d->pool) {
         ngx_autocert_driver_free(d);
     }
-}
-
-
-/* The account's key is made at the first need, and read once. */
-
-static ngx_int_t
-ngx_autocert_driver_account(ngx_autocert_driver_t *d,
-    ngx_autocert_fail_t *fail)
-{
-    ngx_int_t               rc;
-    ngx_str_t               kid;
-    ngx_array_t             contacts;
-    ngx_pool_t             *pool;
-    ngx_autocert_issuer_t  *issuer;
-
-    issuer = &d->issuer;
-
-    if (issuer->pool) {
-        return NGX_OK;
-    }
-
-    pool = d->helper->cycle->pool;
-    ngx_str_null(&kid);
-
-    if (ngx_array_init(&contacts, d->pool, 4, sizeof(ngx_str_t)) != NGX_OK) {
-        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
-                                 "no memory");
-    }
-
-    rc = ngx_autocert_store_account_get(&d->helper->store, pool,
-                                        &d->helper->acf->ca, &d->account,
-                                        &kid, &contacts, fail);
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        d->account = ngx_autocert_key_create(NID_X9_62_prime256v1);
-
-        if (d->account == NULL
-            || ngx_autocert_store_account_put(&d->helper->store, d->pool,
-                                              &d->helper->acf->ca, d->account,
-                                              &kid,
-                                              &d->helper->acf->contacts, fail)
-               != NGX_OK)
-        {
-            EVP_PKEY_free(d->account);
-            d->account = NULL;
-            return NGX_ERROR;
-        }
-    }
-
-    if (ngx_autocert_jose_public(pool, d->account, &issuer->key) != NGX_OK) {
-        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
-                                 "the account's key is not one of P-256");
-    }
-
-    issuer->key.sign = ngx_autocert_jose_sign;
-    issuer->key.data = d->account;
-    issuer->directory = d->helper->acf->ca;
-    issuer->contacts = &d->helper->acf->contacts;
-    issuer->kid = kid;
-    issuer->pool = pool;
-
-    return NGX_OK;
 }
 
 
@@ -393,7 +362,14 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
             break;
 
         case NGX_AUTOCERT_FLOW_DONE:
-            ngx_autocert_driver_install(d);
+
+            if (d->flow.goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
+                ngx_autocert_driver_install(d);
+
+            } else {
+                ngx_autocert_driver_end(d, NULL, NULL);
+            }
+
             return;
 
         default: /* NGX_AUTOCERT_FLOW_FAILED */
@@ -404,7 +380,7 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
 }
 
 
-/* One line for each step, however often it is repeated. */
+/* One line for each step towards a certificate, however often repeated. */
 
 static void
 ngx_autocert_driver_step(ngx_autocert_driver_t *d)
@@ -419,6 +395,10 @@ ngx_autocert_driver_step(ngx_autocert_driver_t *d)
 
     d->step = step;
     d->log.action = step;
+
+    if (d->flow.goal != NGX_AUTOCERT_GOAL_CERTIFICATE) {
+        return;
+    }
 
     ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
                   "autocert: %s, name: %V", step, &d->name->name);
@@ -501,10 +481,7 @@ ngx_autocert_driver_save(ngx_autocert_driver_t *d,
     rc = NGX_OK;
 
     if (action->account) {
-        rc = ngx_autocert_store_account_put(&d->helper->store, d->pool,
-                                            &d->helper->acf->ca, d->account,
-                                            &d->issuer.kid,
-                                            &d->helper->acf->contacts, &fail);
+        rc = ngx_autocert_issuer_save(d->helper, d->pool, &fail);
     }
 
     if (rc == NGX_OK && action->order) {
@@ -525,7 +502,10 @@ ngx_autocert_driver_save(ngx_autocert_driver_t *d,
 }
 
 
-/* The key is on disk before the CA is asked to certify it. */
+/*
+ * The key is on disk, and the certificate counted, before the CA is asked for
+ * it.
+ */
 
 static void
 ngx_autocert_driver_key(ngx_autocert_driver_t *d)
@@ -537,7 +517,9 @@ ngx_autocert_driver_key(ngx_autocert_driver_t *d)
 
     ngx_autocert_solver_unpublish(d->helper);
 
-    if (ngx_autocert_driver_new_key(d, &fail) != NGX_OK) {
+    if (ngx_autocert_driver_new_key(d, &fail) != NGX_OK
+        || ngx_autocert_driver_count(d, &fail) != NGX_OK)
+    {
         ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
         return;
     }
@@ -562,13 +544,19 @@ ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
     EVP_PKEY_free(d->key);
     d->key = NULL;
 
-    /* of an order that is gone on with */
+    /* of an order that is gone on with; its curve may be one of before */
 
     if (ngx_autocert_store_next_get(&d->helper->store, d->pool,
                                     &d->name->name, &d->key, fail)
         == NGX_OK)
     {
-        return NGX_OK;
+        if (d->flow.step != NGX_AUTOCERT_STEP_FINALIZE
+            || ngx_autocert_key_curve(d->key) == d->name->curve)
+        {
+            return NGX_OK;
+        }
+
+        EVP_PKEY_free(d->key);
     }
 
     d->key = ngx_autocert_key_create(d->name->curve);
@@ -580,6 +568,67 @@ ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
 
     return ngx_autocert_store_next_put(&d->helper->store, d->pool,
                                        &d->name->name, d->key, fail);
+}
+
+
+/* What is damaged is begun anew: the CA has limits of its own. */
+
+static ngx_int_t
+ngx_autocert_driver_count(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
+{
+    ngx_str_t               *url;
+    ngx_autocert_issued_t    issued;
+    ngx_autocert_helper_t   *helper;
+
+    helper = d->helper;
+    url = &d->order.url;
+
+    (void) ngx_autocert_store_issued_get(&helper->store, d->pool,
+                                         &helper->acf->ca, &d->name->name,
+                                         &issued, fail);
+    d->counted = *url;
+
+    if (d->flow.step != NGX_AUTOCERT_STEP_FINALIZE
+        || (issued.order.len == url->len
+            && ngx_memcmp(issued.order.data, url->data, url->len) == 0))
+    {
+        return NGX_OK;
+    }
+
+    ngx_autocert_plan_count(&issued, ngx_time(), url);
+
+    return ngx_autocert_store_issued_put(&helper->store, d->pool,
+                                         &helper->acf->ca, &d->name->name,
+                                         &issued, fail);
+}
+
+
+/* The order has ended before a certificate was there. */
+
+static void
+ngx_autocert_driver_uncount(ngx_autocert_driver_t *d)
+{
+    ngx_autocert_fail_t     ignored;
+    ngx_autocert_issued_t   issued;
+    ngx_autocert_helper_t  *helper;
+
+    helper = d->helper;
+
+    if (d->counted.len == 0 || d->order.url.len
+        || d->flow.step >= NGX_AUTOCERT_STEP_CERTIFICATE
+        || ngx_autocert_store_issued_get(&helper->store, d->pool,
+                                         &helper->acf->ca, &d->name->name,
+                                         &issued, &ignored)
+           != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_autocert_plan_uncount(&issued, &d->counted);
+
+    (void) ngx_autocert_store_issued_put(&helper->store, d->pool,
+                                         &helper->acf->ca, &d->name->name,
+                                         &issued, &ignored);
 }
 
 
@@ -724,18 +773,28 @@ static void
 ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
     ngx_autocert_fail_t *fail)
 {
-    ngx_uint_t   index;
-    ngx_pool_t  *pool;
+    ngx_pool_t               *pool;
+    ngx_autocert_outcome_t    outcome;
 
-    index = d->index;
+    outcome.goal = d->flow.goal;
+    outcome.index = d->index;
+    outcome.chain = chain;
+    outcome.window = &d->flow.window;
+    outcome.account = d->issuer ? &d->issuer->kid : NULL;
+    outcome.fail = fail;
+    outcome.log = &d->log;
+
     pool = d->pool;
 
-    ngx_autocert_solver_unpublish(d->helper);
+    if (pool && d->flow.goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
+        ngx_autocert_solver_unpublish(d->helper);
+        ngx_autocert_driver_uncount(d);
+    }
 
-    /* fail may live in the pool */
+    /* what it points to may live in the pool */
 
     d->pool = NULL;
-    d->done(index, chain, fail, &d->log);
+    d->done(&outcome);
 
     d->pool = pool;
     ngx_autocert_driver_free(d);
@@ -752,8 +811,10 @@ ngx_autocert_driver_free(ngx_autocert_driver_t *d)
     EVP_PKEY_free(d->key);
     d->key = NULL;
 
-    ngx_destroy_pool(d->pool);
-    d->pool = NULL;
+    if (d->pool) {
+        ngx_destroy_pool(d->pool);
+        d->pool = NULL;
+    }
 }
 
 

@@ -1,7 +1,7 @@
 
 /*
  * Runs a flow: the only place where ACME meets events, files and keys.  One
- * certificate at a time.
+ * at a time.
  */
 
 
@@ -10,14 +10,23 @@
 
 
 #include "ngx_autocert_helper.h"
+#include "../acme/ngx_autocert_flow.h"
 
 
-/*
- * The certificate of the name is served (chain without its certs), or fail
- * says why not.  log knows the name and what was being done.
- */
-typedef void (*ngx_autocert_driver_done_pt)(ngx_uint_t index,
-    ngx_autocert_chain_t *chain, ngx_autocert_fail_t *fail, ngx_log_t *log);
+/* What came of it; all that it points to is gone when it was told. */
+
+typedef struct {
+    ngx_uint_t                goal;
+    ngx_uint_t                index;
+    ngx_autocert_fail_t      *fail;     /* NULL: it was reached */
+    ngx_autocert_chain_t     *chain;    /* is served; without its certs */
+    ngx_autocert_window_t    *window;
+    ngx_str_t                *account;  /* URL; NULL if there is none yet */
+    ngx_log_t                *log;      /* knows the name and the step */
+} ngx_autocert_outcome_t;
+
+
+typedef void (*ngx_autocert_driver_done_pt)(ngx_autocert_outcome_t *outcome);
 
 
 #pragma GCC visibility push(hidden)
@@ -26,10 +35,13 @@ ngx_int_t ngx_autocert_driver_init(ngx_autocert_helper_t *helper,
     ngx_autocert_driver_done_pt done);
 
 /*
- * Obtains a certificate for the name with this index, going on with an order
- * of before if the state of the name has one.  The store is locked by us.
+ * Reaches a goal for the name with this index; a certificate by going on with
+ * an order of before if the state of the name has one.  certid is of the
+ * certificate that is there, or empty; it lives until done.  The store is
+ * locked by us.
  */
-void ngx_autocert_driver_start(ngx_uint_t index);
+void ngx_autocert_driver_start(ngx_uint_t goal, ngx_uint_t index,
+    ngx_str_t *certid);
 
 /*
  * Makes the challenge of another process's order for this name answerable

@@ -35,8 +35,7 @@ static uint32_t ngx_autocert_plan_setup(ngx_autocert_conf_t *acf,
 static ngx_uint_t ngx_autocert_plan_is(ngx_str_t *a, ngx_str_t *b);
 static void ngx_autocert_plan_settle(ngx_autocert_plan_t *plan,
     ngx_uint_t index, ngx_autocert_state_t *state);
-static void ngx_autocert_plan_ours(ngx_autocert_state_t *state,
-    ngx_autocert_chain_t *chain);
+static void ngx_autocert_plan_forget(ngx_autocert_state_t *state);
 static void ngx_autocert_plan_key(ngx_autocert_chain_t *chain, u_char *buf,
     ngx_str_t *key);
 static void ngx_autocert_plan_renew(ngx_autocert_plan_t *plan,
@@ -115,6 +114,33 @@ ngx_autocert_plan_setup(ngx_autocert_conf_t *acf, ngx_autocert_name_t *name)
 
 
 void
+ngx_autocert_plan_remember(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_ca_t *ca, ngx_uint_t reload)
+{
+    plan->ca = *ca;
+    ca = &plan->ca;
+
+    ngx_str_null(&ca->why);
+    ngx_str_null(&ca->detail);
+
+    if (reload && ca->kind != NGX_AUTOCERT_FAIL_LIMITED
+        && (ca->failed_at > now
+            || now - ca->failed_at >= NGX_AUTOCERT_PLAN_RELOAD))
+    {
+        ca->hold = 0;
+    }
+
+    if (ca->hold > now + NGX_AUTOCERT_PLAN_AHEAD) {
+        ca->hold = now + ngx_autocert_plan_backoff(plan, ca->failures);
+    }
+
+    if (ca->contacts_at > now + NGX_AUTOCERT_PLAN_AHEAD) {
+        ca->contacts_at = 0;
+    }
+}
+
+
+void
 ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_chain_t *chain, ngx_autocert_state_t *state,
     ngx_uint_t reload)
@@ -124,7 +150,11 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
     name = &plan->names[index];
 
     ngx_autocert_plan_settle(plan, index, state);
-    ngx_autocert_plan_ours(state, chain);
+
+    if (chain == NULL || !ngx_autocert_plan_obtained(state, chain)) {
+        ngx_autocert_plan_forget(state);
+    }
+
     ngx_autocert_plan_renew(plan, index, chain, state);
 
     name->end = chain ? chain->not_after : 0;
@@ -174,23 +204,24 @@ ngx_autocert_plan_settle(ngx_autocert_plan_t *plan, ngx_uint_t index,
 }
 
 
-/* Is the pair on disk the one that was obtained? */
-
-static void
-ngx_autocert_plan_ours(ngx_autocert_state_t *state,
+ngx_uint_t
+ngx_autocert_plan_obtained(ngx_autocert_state_t *state,
     ngx_autocert_chain_t *chain)
 {
     u_char     buf[2 * NGX_AUTOCERT_KEY_ID];
     ngx_str_t  key;
 
-    if (chain) {
-        ngx_autocert_plan_key(chain, buf, &key);
+    ngx_autocert_plan_key(chain, buf, &key);
 
-        if (ngx_autocert_plan_is(&state->key, &key)) {
-            return;
-        }
-    }
+    return ngx_autocert_plan_is(&state->key, &key);
+}
 
+
+/* The pair on disk is not the one that was obtained. */
+
+static void
+ngx_autocert_plan_forget(ngx_autocert_state_t *state)
+{
     ngx_str_null(&state->key);
     ngx_str_null(&state->issuer);
     ngx_str_null(&state->account);
@@ -253,9 +284,12 @@ static time_t
 ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
     time_t now, ngx_autocert_state_t *state, ngx_uint_t reload)
 {
-    /* whoever reloads has mended something: one try, now and then */
+    /*
+     * Whoever reloads has mended something: one try, now and then, but what
+     * the CA asked for stands.
+     */
 
-    if (reload
+    if (reload && state->kind != NGX_AUTOCERT_FAIL_LIMITED
         && (state->failed_at > now
             || now - state->failed_at >= NGX_AUTOCERT_PLAN_RELOAD))
     {

@@ -92,10 +92,14 @@ typedef struct {
 #pragma GCC visibility push(hidden)
 
 /*
- * acf is set, and names (zeroed), ca as the store has it, random; never where
- * nothing can be ordered.  Computes the rest.
+ * acf is set, and names (zeroed), random; never where nothing can be ordered.
+ * Computes the rest.
  */
 void ngx_autocert_plan_init(ngx_autocert_plan_t *plan);
+
+/* What the store has of the CA.  reload: as with found(). */
+void ngx_autocert_plan_remember(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_ca_t *ca, ngx_uint_t reload);
 
 /*
  * What there is of a name: at the start, and whenever its pair on disk has
@@ -155,6 +159,10 @@ void ngx_autocert_plan_unseen(ngx_autocert_plan_t *plan, ngx_uint_t index,
 /* The contacts were told; fail: were not. */
 void ngx_autocert_plan_told(ngx_autocert_plan_t *plan, time_t now,
     ngx_autocert_fail_t *fail);
+
+/* Is the pair on disk the one that was obtained by us last? */
+ngx_uint_t ngx_autocert_plan_obtained(ngx_autocert_state_t *state,
+    ngx_autocert_chain_t *chain);
 
 /* When a name is due, for the log. */
 time_t ngx_autocert_plan_due(ngx_autocert_plan_t *plan, ngx_uint_t index);

@@ -2,7 +2,8 @@
 #include "ngx_autocert_schedule.h"
 #include "ngx_autocert_choice.h"
 #include "ngx_autocert_driver.h"
-#include "ngx_autocert_solver.h"
+#include "ngx_autocert_issuer.h"
+#include "ngx_autocert_plan.h"
 #include "ngx_autocert_sweep.h"
 
 #include <openssl/rand.h>
@@ -10,27 +11,18 @@
 
 #define NGX_AUTOCERT_SCHEDULE_LOCK      500     /* ms between two tries */
 #define NGX_AUTOCERT_SCHEDULE_LOOK      60000   /* ms; clocks are set */
-#define NGX_AUTOCERT_SCHEDULE_RELOAD    600     /* s */
-#define NGX_AUTOCERT_SCHEDULE_NEVER     NGX_MAX_TIME_T_VALUE
 #define NGX_AUTOCERT_SCHEDULE_FOLLOW    64      /* names looked at */
 #define NGX_AUTOCERT_SCHEDULE_DETAIL    800     /* bytes; a line has 2048 */
+#define NGX_AUTOCERT_SCHEDULE_DATE      24      /* bytes of a printed one */
 
 
-/* What the clock knows of a name. */
-
-typedef struct {
-    time_t                    due;      /* to be ordered, not before */
-    unsigned                  held:1;   /* has a certificate */
-    unsigned                  order:1;  /* was being obtained before us */
-    unsigned                  never:1;  /* is not to be ordered at all */
-} ngx_autocert_due_t;
-
+/* What is under way; what the plan says is carried out here. */
 
 typedef struct {
     ngx_autocert_helper_t    *helper;
-    ngx_autocert_due_t       *names;
-    time_t                    hold;     /* the CA can't be reached */
-    ngx_uint_t                unreached;
+    ngx_autocert_plan_t       plan;
+    ngx_uint_t                index;    /* of the name that is at work */
+    ngx_autocert_chain_t      chain;    /* of it; without its certs */
     ngx_event_t               event;
     unsigned                  ready:1;
     unsigned                  busy:1;
@@ -48,18 +40,44 @@ static void ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
 static void ngx_autocert_schedule_handler(ngx_event_t *ev);
 static void ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s);
 static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
+static void ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s,
+    ngx_pool_t *pool);
 static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
-static ngx_uint_t ngx_autocert_schedule_before(ngx_autocert_due_t *a,
-    ngx_autocert_due_t *b);
-static void ngx_autocert_schedule_done(ngx_uint_t index,
-    ngx_autocert_chain_t *chain, ngx_autocert_fail_t *fail, ngx_log_t *log);
+static void ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s,
+    time_t until);
+static void ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
+    ngx_autocert_plan_next_t *next, ngx_pool_t *pool);
+static void ngx_autocert_schedule_look(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_pool_t *pool, ngx_autocert_state_t *state);
+static ngx_int_t ngx_autocert_schedule_order(ngx_autocert_schedule_t *s,
+    ngx_pool_t *pool, ngx_autocert_state_t *state);
+static void ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome);
+static void ngx_autocert_schedule_certificate(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_pool_t *pool);
 static void ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
-    ngx_uint_t index, ngx_autocert_chain_t *chain,
-    ngx_autocert_state_t *state);
+    ngx_autocert_outcome_t *outcome, ngx_autocert_state_t *state,
+    ngx_pool_t *pool);
 static void ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s,
-    ngx_uint_t index, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state,
-    ngx_log_t *log);
-static time_t ngx_autocert_schedule_backoff(ngx_uint_t failures);
+    ngx_uint_t index, ngx_autocert_fail_t *fail,
+    ngx_autocert_state_t *state, ngx_log_t *log);
+static void ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_fail_t *fail, time_t next,
+    ngx_str_t *others, ngx_log_t *log);
+static void ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_pool_t *pool);
+static void ngx_autocert_schedule_wanted(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_autocert_state_t *state,
+    ngx_uint_t rc);
+static void ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome);
+static void ngx_autocert_schedule_put(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_state_t *state, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail);
+static void ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
+    ngx_autocert_fail_t *fail, ngx_pool_t *pool);
+static void ngx_autocert_schedule_date(ngx_str_t *date, u_char *buf,
+    time_t t);
+static uint32_t ngx_autocert_schedule_random(void);
 
 
 static ngx_autocert_schedule_t  ngx_autocert_schedule;
@@ -71,13 +89,19 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
     s->helper = helper;
-    s->reload = (helper->acf->core->starts->total == 0);
 
-    s->names = ngx_pcalloc(helper->cycle->pool,
-                           helper->acf->names.nelts
-                           * sizeof(ngx_autocert_due_t));
+    /* by a person: not a restart, nor an upgrade, nor a helper that died */
 
-    if (s->names == NULL
+    s->reload = (helper->acf->core->starts->total == 0
+                 && helper->acf->core->board.carried);
+
+    s->plan.acf = helper->acf;
+    s->plan.random = ngx_autocert_schedule_random;
+    s->plan.names = ngx_pcalloc(helper->cycle->pool,
+                                helper->acf->names.nelts
+                                * sizeof(ngx_autocert_plan_name_t));
+
+    if (s->plan.names == NULL
         || ngx_autocert_driver_init(helper, ngx_autocert_schedule_done)
            != NGX_OK)
     {
@@ -86,6 +110,7 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
 
     ngx_autocert_timer(&s->event, helper->log, ngx_autocert_schedule_handler);
 
+    ngx_autocert_plan_init(&s->plan);
     ngx_autocert_schedule_reach(s);
 
     return ngx_autocert_sweep_start(helper, ngx_autocert_schedule_found,
@@ -96,6 +121,10 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
 void
 ngx_autocert_schedule_stop(void)
 {
+    ngx_pool_t               *pool;
+    ngx_autocert_fail_t       ignored;
+    ngx_autocert_name_t      *name;
+    ngx_autocert_state_t      state;
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
     ngx_autocert_sweep_stop();
@@ -105,7 +134,28 @@ ngx_autocert_schedule_stop(void)
     }
 
     ngx_autocert_driver_leave();
+
+    /* the next helper goes on at once with what is left on purpose */
+
+    pool = s->busy ? ngx_create_pool(4096, s->helper->log) : NULL;
     s->busy = 0;
+
+    if (pool) {
+        name = s->helper->acf->names.elts;
+        name += s->index;
+
+        if (ngx_autocert_store_state_get(&s->helper->store, pool,
+                                         &name->name, &state, &ignored)
+            == NGX_OK)
+        {
+            ngx_autocert_plan_leave(&state);
+            (void) ngx_autocert_store_state_put(&s->helper->store, pool,
+                                                &name->name, &state,
+                                                &ignored);
+        }
+
+        ngx_destroy_pool(pool);
+    }
 
     if (s->helper) {
         ngx_autocert_store_unlock(&s->helper->store);
@@ -119,21 +169,13 @@ static void
 ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
 {
     ngx_pool_t               *pool;
-    ngx_autocert_due_t       *due;
     ngx_autocert_fail_t       fail;
     ngx_autocert_name_t      *name;
     ngx_autocert_state_t      state;
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
-    due = &s->names[index];
     name = s->helper->acf->names.elts;
     name += index;
-
-    due->held = (chain != NULL);
-    due->due = chain ? ngx_autocert_time_renewal(chain->not_before,
-                                                 chain->not_after,
-                                                 name->renew_before)
-                     : 0;
 
     pool = ngx_create_pool(4096, s->helper->log);
     if (pool == NULL) {
@@ -149,20 +191,8 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
                       "and is begun anew: %V", &name->name, &fail.why);
     }
 
-    due->order = (state.order.len != 0);
-
-    /* an operator who reloads has mended something: one try, now and then */
-
-    if (state.failures
-        && !(s->reload
-             && ngx_time() - state.failed_at >= NGX_AUTOCERT_SCHEDULE_RELOAD))
-    {
-        due->due = ngx_max(due->due, state.next_attempt);
-    }
-
-    if (due->never) {
-        due->due = NGX_AUTOCERT_SCHEDULE_NEVER;
-    }
+    ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
+                            s->reload);
 
     ngx_destroy_pool(pool);
 
@@ -208,8 +238,7 @@ ngx_autocert_schedule_reach(ngx_autocert_schedule_t *s)
             continue;
         }
 
-        s->names[i].never = 1;
-        s->names[i].due = NGX_AUTOCERT_SCHEDULE_NEVER;
+        s->plan.names[i].never = 1;
 
         if (!name[i].bootstrap && n++ == 0) {
             first = &name[i];
@@ -276,7 +305,7 @@ ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s)
 
     for (i = 0; i < s->helper->acf->names.nelts; i++) {
 
-        if (s->names[i].due > now) {
+        if (ngx_autocert_plan_due(&s->plan, i) > now) {
             continue;
         }
 
@@ -309,7 +338,10 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
 
     rc = ngx_autocert_store_lock(&s->helper->store, pool, &fail);
 
-    if (rc != NGX_OK && !s->told) {
+    if (rc == NGX_OK) {
+        ngx_autocert_schedule_remember(s, pool);
+
+    } else if (!s->told) {
         s->told = 1;
 
         if (rc == NGX_AGAIN) {
@@ -331,133 +363,276 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
 }
 
 
+/* What whoever had the lock before knew of the CA. */
+
+static void
+ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s, ngx_pool_t *pool)
+{
+    ngx_autocert_ca_t    ca;
+    ngx_autocert_fail_t  fail;
+
+    if (ngx_autocert_store_ca_get(&s->helper->store, pool,
+                                  &s->helper->acf->ca, &ca, &fail)
+        == NGX_ERROR)
+    {
+        ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
+                      "autocert: what is remembered of the CA can't be read "
+                      "and is begun anew: %V", &fail.why);
+    }
+
+    ngx_autocert_plan_remember(&s->plan, ngx_time(), &ca, s->reload);
+
+    s->plan.contacts = ngx_autocert_issuer_outdated(s->helper, pool);
+}
+
+
 static void
 ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
 {
-    time_t               now, when;
-    ngx_uint_t           i, n, best;
-    ngx_msec_t           delay;
-    ngx_autocert_due_t  *name;
+    ngx_pool_t                *pool;
+    ngx_autocert_plan_next_t   next;
 
     if (s->helper->store.lock == -1 || s->busy) {
         return;
     }
 
-    now = ngx_time();
-    name = s->names;
-    n = s->helper->acf->names.nelts;
-    best = n;
-    when = NGX_AUTOCERT_SCHEDULE_NEVER;
+    ngx_autocert_plan_next(&s->plan, ngx_time(), ngx_current_msec, &next);
 
-    for (i = 0; i < n; i++) {
-        when = ngx_min(when, name[i].due);
-
-        if (name[i].due > now) {
-            continue;
-        }
-
-        if (best == n
-            || ngx_autocert_schedule_before(&name[i], &name[best]))
-        {
-            best = i;
-        }
+    if (s->plan.step) {
+        ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                      "autocert: the clock was set %T s %s",
+                      ngx_abs(s->plan.step),
+                      s->plan.step < 0 ? "back" : "ahead");
+        s->plan.step = 0;
     }
 
-    if (best != n && s->hold <= now) {
-        s->busy = 1;
-
-        /* who had the lock before may have obtained it meanwhile */
-
-        ngx_autocert_sweep_look(best);
-
-        if (name[best].due <= now) {
-            name[best].order = 0;
-            ngx_autocert_driver_start(best);
-            return;
-        }
-
-        s->busy = 0;
-        ngx_add_timer(&s->event, 1);
+    if (next.what == NGX_AUTOCERT_PLAN_WAIT) {
+        ngx_autocert_schedule_wait(s, next.until);
         return;
     }
 
-    when = ngx_max(when, s->hold);
+    pool = ngx_create_pool(4096, s->helper->log);
 
+    if (pool == NULL) {
+        ngx_add_timer(&s->event, NGX_AUTOCERT_SCHEDULE_LOOK);
+        return;
+    }
+
+    ngx_autocert_schedule_begin(s, &next, pool);
+    ngx_destroy_pool(pool);
+
+    if (!s->busy) {
+        ngx_add_timer(&s->event, 1);
+    }
+}
+
+
+static void
+ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s, time_t until)
+{
+    time_t      now;
+    ngx_msec_t  delay;
+
+    now = ngx_time();
     delay = NGX_AUTOCERT_SCHEDULE_LOOK;
 
-    if (when - now < NGX_AUTOCERT_SCHEDULE_LOOK / 1000) {
-        delay = ngx_max(when - now, 0) * 1000 + 1;
+    if (until - now < NGX_AUTOCERT_SCHEDULE_LOOK / 1000) {
+        delay = ngx_max(until - now, 0) * 1000 + 1;
     }
 
     ngx_add_timer(&s->event, delay);
 }
 
 
-/*
- * An order under way, as its challenge may be: one that is begun would take
- * its place on the board.  Then no certificate yet, then the earliest instant.
- */
+/* s->busy says whether something is under way now. */
 
-static ngx_uint_t
-ngx_autocert_schedule_before(ngx_autocert_due_t *a, ngx_autocert_due_t *b)
+static void
+ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
+    ngx_autocert_plan_next_t *next, ngx_pool_t *pool)
 {
-    if (a->order != b->order) {
-        return a->order;
+    ngx_str_t             certid;
+    ngx_uint_t            goal;
+    ngx_autocert_state_t  state;
+
+    s->busy = 1;
+    s->index = next->index;
+    ngx_str_null(&certid);
+
+    switch (next->what) {
+
+    case NGX_AUTOCERT_PLAN_ORDER:
+        ngx_autocert_schedule_look(s, s->index, pool, &state);
+
+        if (ngx_autocert_schedule_order(s, pool, &state) != NGX_OK) {
+            s->busy = 0;
+            return;
+        }
+
+        goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
+        break;
+
+    case NGX_AUTOCERT_PLAN_WINDOW:
+        ngx_autocert_schedule_look(s, s->index, pool, &state);
+
+        if (s->plan.names[s->index].look > ngx_time()) {
+            s->busy = 0;
+            return;
+        }
+
+        goal = NGX_AUTOCERT_GOAL_WINDOW;
+        break;
+
+    default: /* NGX_AUTOCERT_PLAN_CONTACTS */
+        goal = NGX_AUTOCERT_GOAL_CONTACTS;
+        break;
     }
 
-    if (a->held != b->held) {
-        return b->held;
+    if (goal != NGX_AUTOCERT_GOAL_CONTACTS
+        && state.issuer.len == s->helper->acf->ca.len
+        && ngx_memcmp(state.issuer.data, s->helper->acf->ca.data,
+                      state.issuer.len)
+           == 0)
+    {
+        certid.data = s->chain.certid;
+        certid.len = s->chain.certid_len;
     }
 
-    return a->due < b->due;
+    ngx_autocert_driver_start(goal, s->index, &certid);
 }
 
 
-static void
-ngx_autocert_schedule_done(ngx_uint_t index, ngx_autocert_chain_t *chain,
-    ngx_autocert_fail_t *fail, ngx_log_t *log)
-{
-    ngx_pool_t               *pool;
-    ngx_autocert_fail_t       wrong;
-    ngx_autocert_name_t      *name;
-    ngx_autocert_state_t      state;
-    ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
+/*
+ * What there is of the name now: who had the lock before may have obtained
+ * its certificate, or failed, since the start.
+ */
 
-    s->busy = 0;
+static void
+ngx_autocert_schedule_look(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    ngx_pool_t *pool, ngx_autocert_state_t *state)
+{
+    ngx_autocert_fail_t    ignored;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_chain_t  *chain;
 
     name = s->helper->acf->names.elts;
     name += index;
 
+    ngx_autocert_sweep_look(index);
+
+    ngx_memzero(&s->chain, sizeof(ngx_autocert_chain_t));
+
+    if (ngx_autocert_store_chain(&s->helper->store, pool, &name->name,
+                                 &chain, &ignored)
+        != NGX_OK)
+    {
+        chain = NULL;
+    }
+
+    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                        state, &ignored);
+
+    ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, state,
+                            s->reload);
+
+    if (chain) {
+        s->chain = *chain;
+        s->chain.certs = NULL;
+        ngx_autocert_x509_chain_free(chain);
+    }
+}
+
+
+/* NGX_OK: it is written down that an order is begun, which can be now. */
+
+static ngx_int_t
+ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
+    ngx_autocert_state_t *state)
+{
+    ngx_int_t               rc;
+    ngx_str_t               none;
+    ngx_autocert_fail_t     fail;
+    ngx_autocert_name_t    *name;
+    ngx_autocert_issued_t   issued;
+
+    if (ngx_autocert_plan_due(&s->plan, s->index) > ngx_time()) {
+        return NGX_DECLINED;
+    }
+
+    name = s->helper->acf->names.elts;
+    name += s->index;
+
+    if (ngx_autocert_store_issued_get(&s->helper->store, pool,
+                                      &s->helper->acf->ca, &name->name,
+                                      &issued, &fail)
+        == NGX_ERROR)
+    {
+        ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
+                      "autocert: what was issued to \"%V\" can't be read and "
+                      "is begun anew: %V", &name->name, &fail.why);
+    }
+
+    rc = ngx_autocert_plan_begin(&s->plan, s->index, ngx_time(), state,
+                                 &issued, pool, &fail);
+
+    if (rc == NGX_DECLINED) {
+        ngx_str_null(&none);
+        ngx_autocert_schedule_refused(s, s->index, &fail, fail.retry_at,
+                                      &none, s->helper->log);
+        ngx_autocert_schedule_put(s, s->index, state, pool, &fail);
+        return NGX_DECLINED;
+    }
+
+    if (rc == NGX_OK
+        && ngx_autocert_store_state_put(&s->helper->store, pool,
+                                        &name->name, state, &fail)
+           == NGX_OK)
+    {
+        ngx_autocert_schedule_put_ca(s, NULL, pool);
+        return NGX_OK;
+    }
+
+    /* without a memory the CA is not asked */
+
+    ngx_autocert_schedule_failed(s, s->index, &fail, state, s->helper->log);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
+{
+    ngx_pool_t               *pool;
+    ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
+
+    s->busy = 0;
+
     pool = ngx_create_pool(4096, s->helper->log);
 
     if (pool == NULL) {
-        s->names[index].due = ngx_time() + ngx_autocert_schedule_backoff(1);
+        s->plan.names[outcome->index].retry = ngx_time()
+                                   + NGX_AUTOCERT_SCHEDULE_LOOK / 1000;
         ngx_add_timer(&s->event, NGX_AUTOCERT_SCHEDULE_LOOK);
         return;
     }
 
-    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
-                                        &state, &wrong);
+    switch (outcome->goal) {
 
-    state.ca = s->helper->acf->ca;
+    case NGX_AUTOCERT_GOAL_CERTIFICATE:
+        ngx_autocert_schedule_certificate(s, outcome, pool);
+        break;
 
-    if (chain) {
-        ngx_autocert_schedule_issued(s, index, chain, &state);
+    case NGX_AUTOCERT_GOAL_WINDOW:
+        ngx_autocert_schedule_window(s, outcome, pool);
+        break;
 
-    } else {
-        ngx_autocert_schedule_failed(s, index, fail, &state, log);
+    default: /* NGX_AUTOCERT_GOAL_CONTACTS */
+        ngx_autocert_schedule_contacts(s, outcome);
+        break;
     }
 
-    /* where the store is what failed, that is said already */
-
-    if (ngx_autocert_store_state_put(&s->helper->store, pool, &name->name,
-                                     &state, &wrong)
-        != NGX_OK
-        && (chain || fail->kind != wrong.kind))
-    {
-        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
-                      "autocert: what is to be remembered of \"%V\" can't "
-                      "be written: %V", &name->name, &wrong.why);
+    if (s->plan.changed) {
+        ngx_autocert_schedule_put_ca(s, outcome->fail, pool);
     }
 
     ngx_destroy_pool(pool);
@@ -469,53 +644,80 @@ ngx_autocert_schedule_done(ngx_uint_t index, ngx_autocert_chain_t *chain,
 
 
 static void
-ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s, ngx_uint_t index,
-    ngx_autocert_chain_t *chain, ngx_autocert_state_t *state)
+ngx_autocert_schedule_certificate(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_pool_t *pool)
 {
-    u_char                end[24], renewal[24];
-    time_t                due;
-    ngx_str_t             e, r;
-    ngx_autocert_name_t  *name;
+    ngx_autocert_fail_t    wrong;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_state_t   state;
 
     name = s->helper->acf->names.elts;
-    name += index;
+    name += outcome->index;
 
-    due = ngx_autocert_time_renewal(chain->not_before, chain->not_after,
-                                    name->renew_before);
+    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                        &state, &wrong);
 
-    e.data = end;
-    e.len = ngx_autocert_time_print(end, chain->not_after) - end;
-    r.data = renewal;
-    r.len = ngx_autocert_time_print(renewal, due) - renewal;
+    if (outcome->fail == NULL) {
+        ngx_autocert_schedule_issued(s, outcome, &state, pool);
+
+    } else {
+        ngx_autocert_schedule_failed(s, outcome->index, outcome->fail,
+                                     &state, outcome->log);
+    }
+
+    ngx_autocert_schedule_put(s, outcome->index, &state, pool,
+                              outcome->fail);
+}
+
+
+static void
+ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_autocert_state_t *state,
+    ngx_pool_t *pool)
+{
+    u_char                  end[NGX_AUTOCERT_SCHEDULE_DATE];
+    u_char                  due[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_str_t               e, d;
+    ngx_uint_t              renewed;
+    ngx_autocert_fail_t     fail;
+    ngx_autocert_name_t    *name;
+    ngx_autocert_chain_t   *chain;
+    ngx_autocert_issued_t   issued;
+
+    name = s->helper->acf->names.elts;
+    name += outcome->index;
+    chain = outcome->chain;
+
+    (void) ngx_autocert_store_issued_get(&s->helper->store, pool,
+                                         &s->helper->acf->ca, &name->name,
+                                         &issued, &fail);
+
+    renewed = (s->plan.names[outcome->index].end != 0);
+
+    ngx_autocert_plan_issued(&s->plan, outcome->index, ngx_time(), chain,
+                             outcome->account, state, &issued, pool);
+
+    if (ngx_autocert_store_issued_put(&s->helper->store, pool,
+                                      &s->helper->acf->ca, &name->name,
+                                      &issued, &fail)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
+                      "autocert: what was issued to \"%V\" can't be written: "
+                      "%V", &name->name, &fail.why);
+    }
+
+    ngx_autocert_schedule_date(&e, end, chain->not_after);
+    ngx_autocert_schedule_date(&d, due,
+                               ngx_autocert_plan_due(&s->plan,
+                                                     outcome->index));
 
     ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
                   "autocert: certificate of \"%V\" %s, served from now on, "
                   "valid until %V (%T days), to be renewed at %V, CA: %V",
-                  &name->name, s->names[index].held ? "renewed" : "issued",
-                  &e, (chain->not_after - ngx_time()) / 86400, &r,
+                  &name->name, renewed ? "renewed" : "issued", &e,
+                  (chain->not_after - ngx_time()) / 86400, &d,
                   &s->helper->acf->ca);
-
-    s->names[index].held = 1;
-    s->names[index].due = due;
-    s->unreached = 0;
-
-    if (state->nissued < NGX_AUTOCERT_STATE_BUDGET) {
-        state->nissued++;
-    }
-
-    ngx_memmove(&state->issued[1], &state->issued[0],
-                (state->nissued - 1) * sizeof(time_t));
-    state->issued[0] = ngx_time();
-    state->issued_at = ngx_time();
-
-    ngx_str_null(&state->order);
-    ngx_str_null(&state->token);
-    ngx_str_null(&state->why);
-    ngx_str_null(&state->detail);
-    state->failures = 0;
-    state->next_attempt = 0;
-    state->failed_at = 0;
-    state->kind = 0;
 }
 
 
@@ -523,8 +725,41 @@ static void
 ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     ngx_autocert_fail_t *fail, ngx_autocert_state_t *state, ngx_log_t *log)
 {
-    u_char                date[24];
-    time_t                next;
+    u_char                       buf[512], all[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_str_t                    others, a;
+    ngx_autocert_plan_failed_t   failed;
+
+    ngx_autocert_plan_failed(&s->plan, index, ngx_time(), fail, state,
+                             &failed);
+
+    others.data = buf;
+    others.len = 0;
+
+    switch (fail->scope) {
+
+    case NGX_AUTOCERT_FAIL_CA:
+        ngx_str_set(&others, ", all names wait for this CA");
+        break;
+
+    case NGX_AUTOCERT_FAIL_DOMAIN:
+        ngx_autocert_schedule_date(&a, all, failed.all);
+        others.len = ngx_snprintf(buf, sizeof(buf),
+                                  ", %ui names of \"%V\" wait, all can be "
+                                  "done by %V", failed.names, &fail->domain,
+                                  &a)
+                     - buf;
+        break;
+    }
+
+    ngx_autocert_schedule_refused(s, index, fail, failed.next, &others, log);
+}
+
+
+static void
+ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    ngx_autocert_fail_t *fail, time_t next, ngx_str_t *others, ngx_log_t *log)
+{
+    u_char                date[NGX_AUTOCERT_SCHEDULE_DATE];
     ngx_str_t             d, detail;
     ngx_uint_t            level;
     ngx_autocert_name_t  *name;
@@ -532,53 +767,199 @@ ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     name = s->helper->acf->names.elts;
     name += index;
 
-    state->failures++;
-
-    next = ngx_time() + ngx_autocert_schedule_backoff(state->failures);
-    next = ngx_max(next, fail->retry_at);
-
-    /* a CA that can't be reached for one name can't be for the others */
-
-    if (fail->kind == NGX_AUTOCERT_FAIL_NETWORK) {
-        s->hold = ngx_time() + ngx_autocert_schedule_backoff(++s->unreached);
-
-    } else {
-        s->unreached = 0;
-    }
-
-    d.data = date;
-    d.len = ngx_autocert_time_print(date, next) - date;
+    level = (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
+             || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)
+            ? NGX_LOG_ERR : NGX_LOG_WARN;
 
     detail = fail->detail;
     detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
 
-    level = NGX_LOG_WARN;
-
-    if (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION) {
-        level = NGX_LOG_ERR;
-    }
+    ngx_autocert_schedule_date(&d, date, next);
 
     ngx_log_error(level, log, 0,
                   "autocert: no %scertificate for \"%V\": %V%s%V%s%s%V, "
-                  "next try at %V",
-                  s->names[index].held ? "new " : "", &name->name,
+                  "next try at %V%V",
+                  s->plan.names[index].end ? "new " : "", &name->name,
                   &fail->why, fail->detail.len ? " (" : "",
                   &detail, fail->detail.len ? ")" : "",
                   fail->cause.len ? "; likely cause: " : "", &fail->cause,
-                  &d);
-
-    s->names[index].due = next;
-
-    state->kind = fail->kind;
-    state->why = fail->why;
-    state->detail = fail->detail;
-    state->failed_at = ngx_time();
-    state->next_attempt = next;
+                  &d, others);
 }
 
 
-static time_t
-ngx_autocert_schedule_backoff(ngx_uint_t failures)
+static void
+ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_pool_t *pool)
+{
+    ngx_uint_t             rc;
+    ngx_autocert_fail_t    ignored;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_state_t   state;
+
+    name = s->helper->acf->names.elts;
+    name += outcome->index;
+
+    if (outcome->fail == NULL && outcome->window->start == 0) {
+        ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(), NULL,
+                                 NULL);
+        return;
+    }
+
+    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                        &state, &ignored);
+
+    if (outcome->fail) {
+        ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(),
+                                 outcome->fail, &state);
+
+        ngx_log_error(NGX_LOG_INFO, outcome->log, 0,
+                      "autocert: when to renew \"%V\" could not be asked: "
+                      "%V (%V)", &name->name, &outcome->fail->why,
+                      &outcome->fail->detail);
+
+    } else {
+        rc = ngx_autocert_plan_window(&s->plan, outcome->index, ngx_time(),
+                                      &s->chain, outcome->window, &state);
+
+        ngx_autocert_schedule_wanted(s, outcome, &state, rc);
+    }
+
+    ngx_autocert_schedule_put(s, outcome->index, &state, pool, NULL);
+}
+
+
+static void
+ngx_autocert_schedule_wanted(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_autocert_state_t *state,
+    ngx_uint_t rc)
+{
+    char                 *see;
+    u_char                from[NGX_AUTOCERT_SCHEDULE_DATE];
+    u_char                to[NGX_AUTOCERT_SCHEDULE_DATE];
+    u_char                due[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_str_t             f, t, d, *url;
+    ngx_autocert_name_t  *name;
+
+    name = s->helper->acf->names.elts;
+    name += outcome->index;
+
+    url = &outcome->window->url;
+    see = url->len ? ", see " : "";
+
+    ngx_autocert_schedule_date(&f, from, outcome->window->start);
+    ngx_autocert_schedule_date(&t, to, outcome->window->end);
+    ngx_autocert_schedule_date(&d, due, state->renew_at);
+
+    switch (rc) {
+
+    case NGX_AUTOCERT_PLAN_CHOSEN:
+        ngx_log_error(NGX_LOG_INFO, s->helper->log, 0,
+                      "autocert: the CA wants \"%V\" renewed between %V and "
+                      "%V, it will be at %V%s%V", &name->name, &f, &t, &d, see,
+                      url);
+        break;
+
+    case NGX_AUTOCERT_PLAN_PAST:
+        ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                      "autocert: the CA wants \"%V\" renewed at once%s%V",
+                      &name->name, see, url);
+        break;
+
+    case NGX_AUTOCERT_PLAN_ABSURD:
+        ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
+                      "autocert: the CA's renewal window of \"%V\" makes no "
+                      "sense and is ignored: from %V to %V", &name->name, &f,
+                      &t);
+        break;
+    }
+}
+
+
+static void
+ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome)
+{
+    u_char     date[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_str_t  d;
+
+    ngx_autocert_plan_told(&s->plan, ngx_time(), outcome->fail);
+
+    if (outcome->fail == NULL) {
+        ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                      "autocert: the contacts of the account are changed at "
+                      "the CA");
+        return;
+    }
+
+    ngx_autocert_schedule_date(&d, date, s->plan.ca.contacts_at);
+
+    ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
+                  "autocert: the contacts of the account could not be "
+                  "changed: %V (%V), next try at %V", &outcome->fail->why,
+                  &outcome->fail->detail, &d);
+}
+
+
+/* Where the store is what failed, that is said already. */
+
+static void
+ngx_autocert_schedule_put(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    ngx_autocert_state_t *state, ngx_pool_t *pool, ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_fail_t   wrong;
+    ngx_autocert_name_t  *name;
+
+    name = s->helper->acf->names.elts;
+    name += index;
+
+    if (ngx_autocert_store_state_put(&s->helper->store, pool, &name->name,
+                                     state, &wrong)
+        != NGX_OK
+        && (fail == NULL || fail->kind != wrong.kind))
+    {
+        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
+                      "autocert: what is to be remembered of \"%V\" can't "
+                      "be written: %V", &name->name, &wrong.why);
+    }
+}
+
+
+static void
+ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
+    ngx_autocert_fail_t *fail, ngx_pool_t *pool)
+{
+    ngx_autocert_ca_t    ca;
+    ngx_autocert_fail_t  wrong;
+
+    ca = s->plan.ca;
+    s->plan.changed = 0;
+
+    if (fail && ca.failures) {
+        ca.why = fail->why;
+        ca.detail = fail->detail;
+    }
+
+    if (ngx_autocert_store_ca_put(&s->helper->store, pool,
+                                  &s->helper->acf->ca, &ca, &wrong)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
+                      "autocert: what is to be remembered of the CA can't be "
+                      "written: %V", &wrong.why);
+    }
+}
+
+
+static void
+ngx_autocert_schedule_date(ngx_str_t *date, u_char *buf, time_t t)
+{
+    date->data = buf;
+    date->len = ngx_autocert_time_print(buf, t) - buf;
+}
+
+
+static uint32_t
+ngx_autocert_schedule_random(void)
 {
     uint32_t  random;
 
@@ -586,5 +967,5 @@ ngx_autocert_schedule_backoff(ngx_uint_t failures)
         random = 0;
     }
 
-    return ngx_autocert_time_backoff(failures, random);
+    return random;
 }
