@@ -73,6 +73,8 @@ static void ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
 static void ngx_autocert_schedule_put(ngx_autocert_schedule_t *s,
     ngx_uint_t index, ngx_autocert_state_t *state, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
+static void ngx_autocert_schedule_put_issued(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_issued_t *issued, ngx_pool_t *pool);
 static void ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
     ngx_autocert_fail_t *fail, ngx_pool_t *pool);
 static void ngx_autocert_schedule_date(ngx_str_t *date, u_char *buf,
@@ -579,6 +581,10 @@ ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
         ngx_autocert_schedule_refused(s, s->index, &fail, fail.retry_at,
                                       &none, s->helper->log);
         ngx_autocert_schedule_put(s, s->index, state, pool, &fail);
+
+        /* what a clock of before has written there is put right */
+
+        ngx_autocert_schedule_put_issued(s, s->index, &issued, pool);
         return NGX_DECLINED;
     }
 
@@ -697,15 +703,7 @@ ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_issued(&s->plan, outcome->index, ngx_time(), chain,
                              outcome->account, state, &issued, pool);
 
-    if (ngx_autocert_store_issued_put(&s->helper->store, pool,
-                                      &s->helper->acf->ca, &name->name,
-                                      &issued, &fail)
-        != NGX_OK)
-    {
-        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
-                      "autocert: what was issued to \"%V\" can't be written: "
-                      "%V", &name->name, &fail.why);
-    }
+    ngx_autocert_schedule_put_issued(s, outcome->index, &issued, pool);
 
     ngx_autocert_schedule_date(&e, end, chain->not_after);
     ngx_autocert_schedule_date(&d, due,
@@ -920,6 +918,28 @@ ngx_autocert_schedule_put(ngx_autocert_schedule_t *s, ngx_uint_t index,
         ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
                       "autocert: what is to be remembered of \"%V\" can't "
                       "be written: %V", &name->name, &wrong.why);
+    }
+}
+
+
+static void
+ngx_autocert_schedule_put_issued(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_issued_t *issued, ngx_pool_t *pool)
+{
+    ngx_autocert_fail_t   wrong;
+    ngx_autocert_name_t  *name;
+
+    name = s->helper->acf->names.elts;
+    name += index;
+
+    if (ngx_autocert_store_issued_put(&s->helper->store, pool,
+                                      &s->helper->acf->ca, &name->name,
+                                      issued, &wrong)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
+                      "autocert: what was issued to \"%V\" can't be written: "
+                      "%V", &name->name, &wrong.why);
     }
 }
 
