@@ -16,10 +16,15 @@
 #define NGX_AUTOCERT_URL_ORDER      2
 #define NGX_AUTOCERT_URL_TERMS      3
 #define NGX_AUTOCERT_URL_KID        4
+#define NGX_AUTOCERT_URL_RENEWAL    5
 
 
+static void ngx_autocert_directory_renewal(ngx_autocert_json_t *json,
+    ngx_str_t *url);
 static ngx_int_t ngx_autocert_issuer_put(ngx_autocert_issuer_t *issuer,
     ngx_uint_t n, ngx_str_t *dst, ngx_str_t *src);
+static ngx_int_t ngx_autocert_contacts_put(ngx_autocert_flow_t *flow,
+    ngx_autocert_json_writer_t *w);
 
 
 ngx_int_t
@@ -38,8 +43,17 @@ ngx_autocert_account_next(ngx_autocert_flow_t *flow)
         return NGX_AUTOCERT_STEP_DIRECTORY;
     }
 
+    if (flow->goal == NGX_AUTOCERT_GOAL_WINDOW) {
+        return (issuer->renewal_info.len && flow->order->certid.len)
+               ? NGX_AUTOCERT_STEP_WINDOW : NGX_DONE;
+    }
+
     if (issuer->kid.len == 0) {
         return NGX_AUTOCERT_STEP_ACCOUNT;
+    }
+
+    if (flow->goal == NGX_AUTOCERT_GOAL_CONTACTS) {
+        return NGX_AUTOCERT_STEP_CONTACTS;
     }
 
     if (flow->order->url.len) {
@@ -66,7 +80,7 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
     ngx_autocert_response_t *response)
 {
     ngx_int_t               rc;
-    ngx_str_t               nonce, account, order, terms, text;
+    ngx_str_t               nonce, account, order, renewal, terms, text;
     ngx_autocert_json_t    *json;
     ngx_autocert_issuer_t  *issuer;
 
@@ -102,6 +116,8 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
         return NGX_ERROR;
     }
 
+    ngx_autocert_directory_renewal(json, &renewal);
+
     issuer = flow->issuer;
 
     if (ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_NONCE,
@@ -113,6 +129,9 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
         || ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_ORDER,
                                    &issuer->new_order, &order)
            != NGX_OK
+        || ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_RENEWAL,
+                                   &issuer->renewal_info, &renewal)
+           != NGX_OK
         || ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_TERMS,
                                    &issuer->terms, &text)
            != NGX_OK)
@@ -123,6 +142,22 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
     issuer->read_at = flow->now;
 
     return ngx_autocert_account_next(flow);
+}
+
+
+/* RFC 9773, 4.1; an address of no use is as good as none */
+
+static void
+ngx_autocert_directory_renewal(ngx_autocert_json_t *json, ngx_str_t *url)
+{
+    ngx_autocert_url_t  parts;
+
+    if (ngx_autocert_json_get_string(json, "renewalInfo", url) != NGX_OK
+        || url->len > NGX_AUTOCERT_MESSAGE_URL
+        || ngx_autocert_message_url(url, &parts) != NGX_OK)
+    {
+        ngx_str_null(url);
+    }
 }
 
 
@@ -240,8 +275,6 @@ ngx_int_t
 ngx_autocert_account_request(ngx_autocert_flow_t *flow,
     ngx_autocert_request_t *request)
 {
-    ngx_str_t                   mailto, *contact;
-    ngx_uint_t                  i;
     ngx_array_t                *contacts;
     ngx_autocert_json_writer_t  w;
 
@@ -257,28 +290,46 @@ ngx_autocert_account_request(ngx_autocert_flow_t *flow,
 
     contacts = flow->issuer->contacts;
 
-    if (contacts && contacts->nelts) {
-        contact = contacts->elts;
-
-        ngx_autocert_json_open(&w, "contact", '[');
-
-        for (i = 0; i < contacts->nelts; i++) {
-            mailto.len = sizeof("mailto:") - 1 + contact[i].len;
-            mailto.data = ngx_pnalloc(flow->pool, mailto.len);
-            if (mailto.data == NULL) {
-                return NGX_ERROR;
-            }
-
-            ngx_sprintf(mailto.data, "mailto:%V", &contact[i]);
-            ngx_autocert_json_put_string(&w, NULL, &mailto);
-        }
-
-        ngx_autocert_json_close(&w, ']');
+    if (contacts && contacts->nelts
+        && ngx_autocert_contacts_put(flow, &w) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     ngx_autocert_json_close(&w, '}');
 
     return ngx_autocert_json_done(&w, &request->body);
+}
+
+
+static ngx_int_t
+ngx_autocert_contacts_put(ngx_autocert_flow_t *flow,
+    ngx_autocert_json_writer_t *w)
+{
+    ngx_str_t     mailto, *contact;
+    ngx_uint_t    i, n;
+    ngx_array_t  *contacts;
+
+    contacts = flow->issuer->contacts;
+    contact = contacts ? contacts->elts : NULL;
+    n = contacts ? contacts->nelts : 0;
+
+    ngx_autocert_json_open(w, "contact", '[');
+
+    for (i = 0; i < n; i++) {
+        mailto.len = sizeof("mailto:") - 1 + contact[i].len;
+        mailto.data = ngx_pnalloc(flow->pool, mailto.len);
+        if (mailto.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_sprintf(mailto.data, "mailto:%V", &contact[i]);
+        ngx_autocert_json_put_string(w, NULL, &mailto);
+    }
+
+    ngx_autocert_json_close(w, ']');
+
+    return NGX_OK;
 }
 
 
@@ -332,6 +383,12 @@ ngx_autocert_account_response(ngx_autocert_flow_t *flow,
 
     flow->save_account = 1;
 
+    /* RFC 8555, 7.3.1: one that there was has the contacts of then */
+
+    if (flow->goal == NGX_AUTOCERT_GOAL_CONTACTS && response->status == 201) {
+        return NGX_DONE;
+    }
+
     return ngx_autocert_account_next(flow);
 }
 
@@ -356,6 +413,45 @@ ngx_autocert_account_refused(ngx_autocert_flow_t *flow,
 }
 
 
+/* RFC 8555, 7.3.2: without contacts the list is empty, not absent */
+
+ngx_int_t
+ngx_autocert_contacts_request(ngx_autocert_flow_t *flow,
+    ngx_autocert_request_t *request)
+{
+    ngx_autocert_json_writer_t  w;
+
+    request->method = NGX_AUTOCERT_POST;
+    request->url = flow->issuer->kid;
+
+    if (ngx_autocert_json_writer_init(&w, flow->pool) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_json_open(&w, NULL, '{');
+
+    if (ngx_autocert_contacts_put(flow, &w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_json_close(&w, '}');
+
+    return ngx_autocert_json_done(&w, &request->body);
+}
+
+
+ngx_int_t
+ngx_autocert_contacts_response(ngx_autocert_flow_t *flow,
+    ngx_autocert_response_t *response)
+{
+    (void) response;
+
+    flow->save_account = 1;
+
+    return NGX_DONE;
+}
+
+
 ngx_int_t
 ngx_autocert_account_lost(ngx_autocert_flow_t *flow,
     ngx_autocert_problem_t *problem)
@@ -367,6 +463,10 @@ ngx_autocert_account_lost(ngx_autocert_flow_t *flow,
     flow->registered = 1;
     flow->issuer->kid.len = 0;
     flow->save_account = 1;
+
+    /* the certificate before was given to an account that is no more */
+
+    flow->alone = 1;
 
     ngx_autocert_order_forget(flow);
 

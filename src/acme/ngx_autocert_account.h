@@ -1,5 +1,5 @@
 
-/* Steps: directory, nonce, account (RFC 8555, 7.1.1, 7.2, 7.3). */
+/* Steps: directory, nonce, account, its contacts (RFC 8555, 7.1.1 to 7.3). */
 
 
 #ifndef _NGX_AUTOCERT_ACCOUNT_H_INCLUDED_
@@ -14,7 +14,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* The step to go on with: directory, account, order, or order of before. */
+/* The step to go on with towards the goal, or NGX_DONE. */
 ngx_int_t ngx_autocert_account_next(ngx_autocert_flow_t *flow);
 
 ngx_int_t ngx_autocert_directory_request(ngx_autocert_flow_t *flow,
@@ -40,6 +40,11 @@ ngx_int_t ngx_autocert_account_response(ngx_autocert_flow_t *flow,
     ngx_autocert_response_t *response);
 ngx_int_t ngx_autocert_account_refused(ngx_autocert_flow_t *flow,
     ngx_autocert_problem_t *problem);
+
+ngx_int_t ngx_autocert_contacts_request(ngx_autocert_flow_t *flow,
+    ngx_autocert_request_t *request);
+ngx_int_t ngx_autocert_contacts_response(ngx_autocert_flow_t *flow,
+    ngx_autocert_response_t *response);
 
 /*
  * The CA does not know the account any more: forgets it and what belongs to

@@ -5,8 +5,10 @@
 #include "../base/ngx_autocert_time.h"
 #include "ngx_autocert_flow.h"
 #include "ngx_autocert_account.h"
+#include "ngx_autocert_limit.h"
 #include "ngx_autocert_order.h"
 #include "ngx_autocert_problem.h"
+#include "ngx_autocert_renewal.h"
 
 
 #define NGX_AUTOCERT_FLOW_BAD       10      /* badNonce in a row */
@@ -14,6 +16,7 @@
 #define NGX_AUTOCERT_FLOW_INTERVAL  10      /* of polling, at most, seconds */
 
 
+static void ngx_autocert_flow_age(ngx_autocert_flow_t *flow);
 static ngx_uint_t ngx_autocert_flow_decide(ngx_autocert_flow_t *flow,
     ngx_autocert_action_t *action);
 static ngx_uint_t ngx_autocert_flow_save(ngx_autocert_flow_t *flow,
@@ -32,6 +35,8 @@ static ngx_int_t ngx_autocert_flow_poll(ngx_autocert_flow_t *flow,
     ngx_str_t *retry_after);
 static ngx_int_t ngx_autocert_flow_repeat(ngx_autocert_flow_t *flow);
 static void ngx_autocert_flow_failed(ngx_autocert_flow_t *flow);
+static void ngx_autocert_flow_forget(ngx_autocert_flow_t *flow);
+static ngx_uint_t ngx_autocert_flow_scope(ngx_autocert_flow_t *flow);
 static const ngx_autocert_step_t *ngx_autocert_flow_step(
     ngx_autocert_flow_t *flow);
 
@@ -120,19 +125,48 @@ static const ngx_autocert_step_t  ngx_autocert_flow_steps[] = {
         ngx_autocert_certificate_request,
         ngx_autocert_certificate_response,
         NULL, 0, NGX_AUTOCERT_FLOW_KEY, 0
+    },
+
+    [NGX_AUTOCERT_STEP_WINDOW] = {
+        "asking when to renew",
+        ngx_autocert_window_request,
+        ngx_autocert_window_response,
+        NULL, 0, 0, 0
+    },
+
+    [NGX_AUTOCERT_STEP_CONTACTS] = {
+        "changing the contacts of the account",
+        ngx_autocert_contacts_request,
+        ngx_autocert_contacts_response,
+        ngx_autocert_account_refused, 0, 0, 0
     }
 };
 
 
 void
 ngx_autocert_flow_init(ngx_autocert_flow_t *flow, ngx_pool_t *pool,
-    ngx_autocert_issuer_t *issuer, ngx_autocert_order_t *order)
+    ngx_autocert_issuer_t *issuer, ngx_autocert_order_t *order,
+    ngx_uint_t goal)
 {
     ngx_memzero(flow, sizeof(ngx_autocert_flow_t));
 
     flow->pool = pool;
     flow->issuer = issuer;
     flow->order = order;
+    flow->goal = goal;
+
+    if (goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
+        return;
+    }
+
+    /* an order under way is no business of theirs */
+
+    if (goal == NGX_AUTOCERT_GOAL_WINDOW) {
+        flow->own.name = order->name;
+        flow->own.certid = order->certid;
+    }
+
+    flow->order = &flow->own;
 }
 
 
@@ -151,8 +185,11 @@ ngx_autocert_flow_next(ngx_autocert_flow_t *flow, time_t now,
 
     if (!flow->begun) {
         flow->begun = 1;
-        flow->step = ngx_autocert_account_next(flow);
+        flow->began = now;
+        ngx_autocert_flow_go(flow, ngx_autocert_account_next(flow), NULL);
     }
+
+    ngx_autocert_flow_age(flow);
 
     do {
         ngx_memzero(action, sizeof(ngx_autocert_action_t));
@@ -162,6 +199,29 @@ ngx_autocert_flow_next(ngx_autocert_flow_t *flow, time_t now,
 
     flow->type = action->type;
     flow->action = *action;
+}
+
+
+/* a clock that is set back begins the flow's life anew */
+
+static void
+ngx_autocert_flow_age(ngx_autocert_flow_t *flow)
+{
+    flow->began = ngx_min(flow->began, flow->now);
+
+    if (flow->end || flow->now - flow->began < NGX_AUTOCERT_FLOW_LIFE) {
+        return;
+    }
+
+    flow->status = 0;
+    flow->limited = 0;
+
+    (void) ngx_autocert_fail(&flow->fail, flow->pool,
+                             NGX_AUTOCERT_FAIL_LIMITED,
+                             "the CA takes longer than %d s",
+                             NGX_AUTOCERT_FLOW_LIFE);
+
+    ngx_autocert_flow_failed(flow);
 }
 
 
@@ -198,7 +258,8 @@ ngx_autocert_flow_decide(ngx_autocert_flow_t *flow,
     }
 
     if (flow->until > flow->now) {
-        action->until = flow->until;
+        action->until = ngx_min(flow->until,
+                                flow->began + NGX_AUTOCERT_FLOW_LIFE);
         return NGX_AUTOCERT_FLOW_WAIT;
     }
 
@@ -315,6 +376,8 @@ ngx_autocert_flow_took(ngx_autocert_flow_t *flow, time_t now,
     flow->type = 0;
     flow->now = now;
     flow->until = 0;
+    flow->status = response->status;
+    flow->limited = 0;
 
     ngx_autocert_nonce_put(flow->issuer, &response->nonce);
 
@@ -326,6 +389,9 @@ ngx_autocert_flow_took(ngx_autocert_flow_t *flow, time_t now,
         if (!flow->asking) {
             flow->nbad = 0;
             flow->nlost = 0;
+
+        } else if (rc != NGX_ERROR) {
+            flow->asking = 0;
         }
 
     } else {
@@ -365,11 +431,13 @@ ngx_autocert_flow_refused(ngx_autocert_flow_t *flow,
     }
 
     if (ngx_autocert_problem_is(&problem, "accountDoesNotExist")
-        && flow->step != NGX_AUTOCERT_STEP_ACCOUNT)
+        && flow->step != NGX_AUTOCERT_STEP_ACCOUNT
+        && flow->goal != NGX_AUTOCERT_GOAL_WINDOW)
     {
         return ngx_autocert_account_lost(flow, &problem);
     }
 
+    flow->limited = ngx_autocert_problem_is(&problem, "rateLimited");
     step = ngx_autocert_flow_step(flow);
 
     rc = step->refused ? step->refused(flow, &problem)
@@ -390,6 +458,7 @@ ngx_autocert_flow_refused(ngx_autocert_flow_t *flow,
         && flow->now < flow->deadline
         && flow->fail.retry_at <= flow->deadline)
     {
+        flow->until = flow->fail.retry_at;
         ngx_memzero(&flow->fail, sizeof(ngx_autocert_fail_t));
         flow->nbad = 0;
         flow->nlost = 0;
@@ -458,6 +527,8 @@ ngx_autocert_flow_poll(ngx_autocert_flow_t *flow, ngx_str_t *retry_after)
                      ? ngx_min(flow->interval * 2, NGX_AUTOCERT_FLOW_INTERVAL)
                      : 1;
 
+    retry = ngx_max(retry, flow->until);
+
     flow->until = retry ? ngx_max(retry, flow->now + 1)
                         : ngx_min(flow->now + flow->interval, flow->deadline);
 
@@ -497,7 +568,8 @@ ngx_autocert_flow_lost(ngx_autocert_flow_t *flow, time_t now,
     flow->type = 0;
     flow->now = now;
 
-    if (flow->end
+    if (flow->end == NGX_AUTOCERT_FLOW_FAILED
+        || (flow->end && type != NGX_AUTOCERT_FLOW_SAVE)
         || type == NGX_AUTOCERT_FLOW_WAIT
         || (type == NGX_AUTOCERT_FLOW_SOLVE && !flow->action.publish))
     {
@@ -505,6 +577,8 @@ ngx_autocert_flow_lost(ngx_autocert_flow_t *flow, time_t now,
     }
 
     flow->fail = *fail;
+    flow->status = 0;
+    flow->limited = 0;
 
     /* what is wrong on our side is no better in a second */
 
@@ -566,15 +640,36 @@ ngx_autocert_flow_failed(ngx_autocert_flow_t *flow)
         ngx_str_set(&flow->fail.why, "out of memory");
     }
 
+    flow->fail.scope = ngx_autocert_flow_scope(flow);
+
+    ngx_autocert_flow_forget(flow);
+}
+
+
+/* what the failure shows to be out of date */
+
+static void
+ngx_autocert_flow_forget(ngx_autocert_flow_t *flow)
+{
     if (flow->fail.kind != NGX_AUTOCERT_FAIL_REFUSED
         && flow->fail.kind != NGX_AUTOCERT_FAIL_CONFIGURATION)
     {
         return;
     }
 
+    /* a look at a window shows nothing else than that its URL is gone */
+
+    if (flow->goal == NGX_AUTOCERT_GOAL_WINDOW
+        && flow->status != 404 && flow->status != 405 && flow->status != 410)
+    {
+        return;
+    }
+
     /* asked again, the CA would say the same of this order */
 
-    if (flow->step >= NGX_AUTOCERT_STEP_RESUME && !flow->asking) {
+    if (flow->goal != NGX_AUTOCERT_GOAL_WINDOW
+        && flow->step >= NGX_AUTOCERT_STEP_RESUME && !flow->asking)
+    {
         ngx_autocert_order_forget(flow);
         return;
     }
@@ -582,6 +677,50 @@ ngx_autocert_flow_failed(ngx_autocert_flow_t *flow)
     /* or the URLs have changed */
 
     flow->issuer->read_at = 0;
+}
+
+
+/* by the step that failed, and by what the CA says */
+
+static ngx_uint_t
+ngx_autocert_flow_scope(ngx_autocert_flow_t *flow)
+{
+    ngx_autocert_fail_t  *fail;
+
+    fail = &flow->fail;
+
+    if (fail->kind == NGX_AUTOCERT_FAIL_INTERNAL) {
+        return NGX_AUTOCERT_FAIL_NAME;
+    }
+
+    if (flow->asking
+        || flow->step <= NGX_AUTOCERT_STEP_ACCOUNT
+        || flow->status == 503
+        || (flow->limited
+            && ngx_autocert_limit_says(&fail->detail, "service busy")))
+    {
+        return NGX_AUTOCERT_FAIL_CA;
+    }
+
+    if (flow->step != NGX_AUTOCERT_STEP_ORDER) {
+        return NGX_AUTOCERT_FAIL_NAME;
+    }
+
+    if (flow->limited) {
+        return ngx_autocert_limit_scope(&flow->order->name, fail);
+    }
+
+    /* lost, or of the account, unless it is told that the name is at fault */
+
+    if (flow->status == 429
+        || (flow->status == 0 && fail->kind == NGX_AUTOCERT_FAIL_NETWORK)
+        || (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
+            && !ngx_autocert_limit_about(&fail->detail, &flow->order->name)))
+    {
+        return NGX_AUTOCERT_FAIL_CA;
+    }
+
+    return NGX_AUTOCERT_FAIL_NAME;
 }
 
 

@@ -116,7 +116,11 @@ typedef struct {
     time_t                    start;        /* 0: it says nothing */
     time_t                    end;
     time_t                    retry_at;     /* ask again; 0: it did not say */
+<<<<<<< HEAD
     ngx_str_t                 url;          /* why so; printable or empty */
+=======
+    ngx_str_t                 url;          /* why; printable, or empty */
+>>>>>>> 79c240627257321f2a704133a9d0a53e23d317a8
 } ngx_autocert_window_t;
 
 
@@ -180,6 +184,8 @@ struct ngx_autocert_flow_s {
     ngx_uint_t                end;          /* DONE or FAILED; 0: runs */
     ngx_uint_t                nbad;         /* badNonce in a row */
     ngx_uint_t                nlost;        /* responses lost in a row */
+    ngx_uint_t                status;       /* of the last response; 0: lost */
+    ngx_autocert_order_t      own;          /* of goals without an order */
     ngx_autocert_action_t     action;       /* given out last */
 
     /* the steps' */
@@ -196,6 +202,7 @@ struct ngx_autocert_flow_s {
 
     unsigned                  begun:1;
     unsigned                  asking:1;     /* for a nonce, ahead of step */
+    unsigned                  limited:1;    /* so it was: rateLimited */
     unsigned                  published:1;
     unsigned                  save_account:1;
     unsigned                  save_order:1;

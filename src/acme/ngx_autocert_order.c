@@ -5,6 +5,7 @@
 #include "../base/ngx_autocert_base64.h"
 #include "ngx_autocert_order.h"
 #include "ngx_autocert_problem.h"
+#include "ngx_autocert_renewal.h"
 
 
 #define NGX_AUTOCERT_STATUS_PENDING     0
@@ -109,6 +110,11 @@ ngx_autocert_order_request(ngx_autocert_flow_t *flow,
     ngx_autocert_json_put_string(&w, "value", &flow->order->name);
     ngx_autocert_json_close(&w, '}');
     ngx_autocert_json_close(&w, ']');
+
+    if (ngx_autocert_renewal_replaces(flow)) {
+        ngx_autocert_json_put_string(&w, "replaces", &flow->order->certid);
+    }
+
     ngx_autocert_json_close(&w, '}');
 
     return ngx_autocert_json_done(&w, &request->body);
@@ -167,6 +173,10 @@ ngx_int_t
 ngx_autocert_order_refused(ngx_autocert_flow_t *flow,
     ngx_autocert_problem_t *problem)
 {
+    if (ngx_autocert_renewal_refused(flow, problem)) {
+        return NGX_AUTOCERT_STEP_ORDER;
+    }
+
     (void) ngx_autocert_problem_fail(flow->pool, problem, &flow->fail);
 
     if (ngx_autocert_problem_is(problem, "unauthorized")) {

@@ -3,6 +3,7 @@
 #include <ngx_core.h>
 
 #include "../base/ngx_autocert_time.h"
+#include "ngx_autocert_limit.h"
 #include "ngx_autocert_problem.h"
 
 
@@ -13,6 +14,7 @@ typedef struct {
     char        *type;
     ngx_uint_t   kind;
     char        *why;
+    ngx_uint_t   lasting;
 } ngx_autocert_problem_type_t;
 
 
@@ -21,7 +23,10 @@ static ngx_int_t ngx_autocert_problem_type(ngx_pool_t *pool,
 static ngx_int_t ngx_autocert_problem_sentence(ngx_pool_t *pool,
     ngx_autocert_json_t *json, ngx_str_t *type, ngx_str_t *out);
 static ngx_int_t ngx_autocert_problem_subproblem(ngx_pool_t *pool,
-    ngx_autocert_json_t *json, ngx_str_t *name, ngx_str_t *text);
+    ngx_autocert_json_t *json, ngx_str_t *name, ngx_str_t *text,
+    ngx_autocert_problem_t *problem);
+static const ngx_autocert_problem_type_t *ngx_autocert_problem_find(
+    ngx_str_t *type);
 static ngx_int_t ngx_autocert_problem_append(ngx_pool_t *pool,
     ngx_str_t *text, char *before, ngx_str_t *more, char *after);
 static ngx_int_t ngx_autocert_problem_body(ngx_pool_t *pool,
@@ -40,66 +45,66 @@ static ngx_str_t  ngx_autocert_problem_prefix =
 static const ngx_autocert_problem_type_t  ngx_autocert_problem_types[] = {
 
     { "rateLimited", NGX_AUTOCERT_FAIL_LIMITED,
-      "a rate limit of the CA is reached" },
+      "a rate limit of the CA is reached", 0 },
 
     { "serverInternal", NGX_AUTOCERT_FAIL_NETWORK,
-      "the CA has an internal error" },
+      "the CA has an internal error", 0 },
 
     { "badNonce", NGX_AUTOCERT_FAIL_NETWORK,
-      "the CA accepts no nonce" },
+      "the CA accepts no nonce", 0 },
 
     { "externalAccountRequired", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA wants an external account binding" },
+      "the CA wants an external account binding", 0 },
 
     { "userActionRequired", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA wants the owner of the account to act" },
+      "the CA wants the owner of the account to act", 0 },
 
     { "agreementRequired", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA wants its terms of service to be agreed to" },
+      "the CA wants its terms of service to be agreed to", 0 },
 
     { "accountDoesNotExist", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA does not know the account" },
+      "the CA does not know the account", 0 },
 
     { "invalidContact", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA refuses the contact address" },
+      "the CA refuses the contact address", 0 },
 
     { "unsupportedContact", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA refuses the contact address" },
+      "the CA refuses the contact address", 0 },
 
     { "badPublicKey", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA refuses the public key" },
+      "the CA refuses the public key", 0 },
 
     { "badSignatureAlgorithm", NGX_AUTOCERT_FAIL_CONFIGURATION,
-      "the CA refuses ES256 signatures" },
+      "the CA refuses ES256 signatures", 0 },
 
     { "rejectedIdentifier", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA does not sign this name" },
+      "the CA does not sign this name", 1 },
 
     { "unsupportedIdentifier", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA does not sign names of this kind" },
+      "the CA does not sign names of this kind", 1 },
 
     { "caa", NGX_AUTOCERT_FAIL_REFUSED,
-      "a CAA record forbids this CA to sign the name" },
+      "a CAA record forbids this CA to sign the name", 1 },
 
     { "dns", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA could not look the name up" },
+      "the CA could not look the name up", 0 },
 
     { "connection", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA could not connect to the name" },
+      "the CA could not connect to the name", 0 },
 
     { "tls", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA could not make a TLS connection to the name" },
+      "the CA could not make a TLS connection to the name", 0 },
 
     { "incorrectResponse", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA got another answer to its challenge than it expected" },
+      "the CA got another answer to its challenge than it expected", 0 },
 
     { "unauthorized", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA found no authorization" },
+      "the CA found no authorization", 0 },
 
     { "badCSR", NGX_AUTOCERT_FAIL_REFUSED,
-      "the CA refuses the certificate signing request" },
+      "the CA refuses the certificate signing request", 0 },
 
-    { NULL, 0, NULL }
+    { NULL, 0, NULL, 0 }
 };
 
 
@@ -117,8 +122,15 @@ ngx_autocert_problem_parse(ngx_pool_t *pool, ngx_autocert_json_t *json,
 
     if (ngx_autocert_problem_type(pool, json, &problem->type) != NGX_OK
         || ngx_autocert_problem_sentence(pool, json, &problem->type, &text)
-           != NGX_OK
-        || ngx_autocert_problem_subproblem(pool, json, name, &text) != NGX_OK)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    problem->lasting = ngx_autocert_problem_find(&problem->type)->lasting;
+
+    if (ngx_autocert_problem_subproblem(pool, json, name, &text, problem)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -188,7 +200,7 @@ ngx_autocert_problem_sentence(ngx_pool_t *pool, ngx_autocert_json_t *json,
 
 static ngx_int_t
 ngx_autocert_problem_subproblem(ngx_pool_t *pool, ngx_autocert_json_t *json,
-    ngx_str_t *name, ngx_str_t *text)
+    ngx_str_t *name, ngx_str_t *text, ngx_autocert_problem_t *problem)
 {
     ngx_str_t             value, type, sentence;
     ngx_autocert_json_t  *array, *sub;
@@ -219,6 +231,10 @@ ngx_autocert_problem_subproblem(ngx_pool_t *pool, ngx_autocert_json_t *json,
                != NGX_OK)
         {
             return NGX_ERROR;
+        }
+
+        if (ngx_autocert_problem_find(&type)->lasting) {
+            problem->lasting = 1;
         }
 
         if (sentence.len
@@ -304,6 +320,10 @@ ngx_autocert_problem_response(ngx_pool_t *pool,
         != NGX_OK)
     {
         problem->retry_at = 0;
+
+        if (ngx_autocert_problem_is(problem, "rateLimited")) {
+            problem->retry_at = ngx_autocert_limit_retry(&problem->text, now);
+        }
     }
 
     return NGX_OK;
@@ -365,6 +385,26 @@ ngx_autocert_problem_is(ngx_autocert_problem_t *problem, const char *type)
 }
 
 
+/* Never NULL: what is not known has no why. */
+
+static const ngx_autocert_problem_type_t *
+ngx_autocert_problem_find(ngx_str_t *type)
+{
+    const ngx_autocert_problem_type_t  *known;
+
+    for (known = ngx_autocert_problem_types; known->type; known++) {
+
+        if (type->len == ngx_strlen(known->type)
+            && ngx_strncmp(type->data, known->type, type->len) == 0)
+        {
+            break;
+        }
+    }
+
+    return known;
+}
+
+
 ngx_int_t
 ngx_autocert_problem_fail(ngx_pool_t *pool, ngx_autocert_problem_t *problem,
     ngx_autocert_fail_t *fail)
@@ -373,17 +413,15 @@ ngx_autocert_problem_fail(ngx_pool_t *pool, ngx_autocert_problem_t *problem,
     ngx_uint_t                          kind;
     const ngx_autocert_problem_type_t  *type;
 
-    kind = (problem->status >= 500) ? NGX_AUTOCERT_FAIL_NETWORK
-                                    : NGX_AUTOCERT_FAIL_REFUSED;
-    why = (problem->status >= 500) ? "the CA is out of order"
-                                   : "the CA refuses";
+    type = ngx_autocert_problem_find(&problem->type);
+    kind = type->kind;
+    why = type->why;
 
-    for (type = ngx_autocert_problem_types; type->type; type++) {
-        if (ngx_autocert_problem_is(problem, type->type)) {
-            kind = type->kind;
-            why = type->why;
-            break;
-        }
+    if (why == NULL) {
+        kind = (problem->status >= 500) ? NGX_AUTOCERT_FAIL_NETWORK
+                                        : NGX_AUTOCERT_FAIL_REFUSED;
+        why = (problem->status >= 500) ? "the CA is out of order"
+                                       : "the CA refuses";
     }
 
     if (problem->status == 429 || problem->status == 503) {
@@ -406,6 +444,7 @@ ngx_autocert_problem_fail(ngx_pool_t *pool, ngx_autocert_problem_t *problem,
 
     fail->detail = problem->text;
     fail->retry_at = problem->retry_at;
+    fail->lasting = (kind == NGX_AUTOCERT_FAIL_REFUSED && problem->lasting);
 
     return NGX_ERROR;
 }

@@ -25,7 +25,8 @@ struct ngx_autocert_problem_s {
     ngx_uint_t   status;        /* of HTTP; 0: an error inside an object */
     ngx_str_t    type;
     ngx_str_t    text;
-    time_t       retry_at;      /* Retry-After; 0: none */
+    time_t       retry_at;      /* Retry-After, or by text; 0: none */
+    unsigned     lasting:1;     /* the name is not signed, soon or later */
 };
 
 

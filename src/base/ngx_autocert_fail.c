@@ -26,10 +26,8 @@ ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
 
     len = last - buf;
 
+    ngx_memzero(fail, sizeof(ngx_autocert_fail_t));
     fail->kind = kind;
-    ngx_str_null(&fail->detail);
-    ngx_str_null(&fail->cause);
-    fail->retry_at = 0;
 
     p = ngx_pnalloc(pool, len + 1);
 

@@ -912,7 +912,7 @@ ngx_autocert_plan_limited(ngx_autocert_plan_t *plan, time_t now,
 
     domain->until = now + NGX_AUTOCERT_PLAN_HOUR;
     domain->until = ngx_max(domain->until, fail->retry_at);
-    domain->interval = fail->interval;
+    domain->interval = ngx_min(fail->interval, NGX_AUTOCERT_PLAN_WEEK);
     domain->end = domain->until
                   + ngx_max(fail->span, NGX_AUTOCERT_PLAN_WEEK);
 

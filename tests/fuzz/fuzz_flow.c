@@ -3,12 +3,13 @@
  * The input is what a CA answers, one after the other:
  *
  *     byte 0      settings: 1, an order is resumed; 2, the account is known;
- *                 4, tls-alpn-01
+ *                 4, tls-alpn-01; 8, a certificate is replaced; 16, a look
+ *                 at its window; 32, new contacts
  *     responses   status in hundreds and 3 flags (1 byte), length of the body
  *                 (2 bytes), body; a status byte of 0: the response is lost
  *
  * Whatever it says, the flow ends, in bounded time and requests, and leaves
- * no token behind.
+ * no token behind; a goal without an order leaves that of others alone.
  */
 
 
@@ -22,6 +23,7 @@
 #define FUZZ_NOW      1700000000
 #define FUZZ_ACTIONS  4000
 #define FUZZ_URL      "https://ca.test/1"
+#define FUZZ_CERTID   "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
 
 
 typedef struct {
@@ -134,6 +136,8 @@ fuzz_send(fuzz_t *fuzz, ngx_autocert_flow_t *flow, time_t now,
     fuzz_assert(ngx_autocert_message_url(&request->url, &url) == NGX_OK);
     fuzz_assert((request->method == NGX_AUTOCERT_POST)
                 == (request->body.len != 0));
+    fuzz_assert(flow->goal != NGX_AUTOCERT_GOAL_WINDOW
+                || request->method == NGX_AUTOCERT_GET);
 
     pool = ngx_create_pool(4096, &ngx_stub_log);
     fuzz_assert(pool);
@@ -160,6 +164,41 @@ fuzz_send(fuzz_t *fuzz, ngx_autocert_flow_t *flow, time_t now,
 
 
 static void
+fuzz_done(ngx_autocert_flow_t *flow)
+{
+    switch (flow->goal) {
+
+    case NGX_AUTOCERT_GOAL_CERTIFICATE:
+        fuzz_assert(flow->order->chain.len != 0);
+        fuzz_assert(flow->order->url.len != 0);
+        break;
+
+    case NGX_AUTOCERT_GOAL_WINDOW:
+        fuzz_assert((flow->window.start == 0) == (flow->window.end == 0));
+        fuzz_assert(flow->window.start || flow->window.retry_at == 0);
+        fuzz_assert(flow->window.retry_at <= FUZZ_NOW + 2 * 604800);
+        break;
+
+    default:
+        fuzz_assert(flow->issuer->kid.len != 0);
+    }
+}
+
+
+static void
+fuzz_failed(ngx_autocert_fail_t *fail)
+{
+    fuzz_assert(fail->kind != 0 && fail->why.len != 0);
+    fuzz_assert(fail->retry_at <= FUZZ_NOW + 2 * 604800);
+    fuzz_assert(fail->scope <= NGX_AUTOCERT_FAIL_CA);
+    fuzz_assert((fail->scope == NGX_AUTOCERT_FAIL_DOMAIN)
+                == (fail->domain.len != 0));
+    fuzz_assert(fail->interval >= 0 && fail->interval <= fail->span);
+    fuzz_assert(fail->domain.len || fail->span == 0);
+}
+
+
+static void
 fuzz_run(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
 {
     time_t                  now;
@@ -182,7 +221,8 @@ fuzz_run(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
             break;
 
         case NGX_AUTOCERT_FLOW_WAIT:
-            fuzz_assert(action.until > now && action.until <= now + 604800);
+            fuzz_assert(action.until > now
+                        && action.until <= FUZZ_NOW + NGX_AUTOCERT_FLOW_LIFE);
             now = action.until;
             break;
 
@@ -209,16 +249,19 @@ fuzz_run(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
             break;
 
         case NGX_AUTOCERT_FLOW_SAVE:
+            fuzz_assert(!action.order
+                        || flow->goal == NGX_AUTOCERT_GOAL_CERTIFICATE);
+            fuzz_assert(!action.account
+                        || flow->goal != NGX_AUTOCERT_GOAL_WINDOW);
             break;
 
         case NGX_AUTOCERT_FLOW_DONE:
-            fuzz_assert(flow->order->chain.len != 0);
-            fuzz_assert(flow->order->url.len != 0);
+            fuzz_done(flow);
             fuzz_assert(!published);
             return;
 
         case NGX_AUTOCERT_FLOW_FAILED:
-            fuzz_assert(flow->fail.kind != 0 && flow->fail.why.len != 0);
+            fuzz_failed(&flow->fail);
             fuzz_assert(!published);
             return;
 
@@ -237,6 +280,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_t                  fuzz;
+    ngx_uint_t              goal;
     ngx_pool_t             *pool;
     ngx_autocert_flow_t     flow;
     ngx_autocert_order_t    order;
@@ -269,12 +313,28 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_str(&issuer.kid, FUZZ_URL);
     }
 
+    goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
+
+    if (data[0] & (8 | 16)) {
+        fuzz_str(&order.certid, FUZZ_CERTID);
+    }
+
+    if (data[0] & 16) {
+        goal = NGX_AUTOCERT_GOAL_WINDOW;
+
+    } else if (data[0] & 32) {
+        goal = NGX_AUTOCERT_GOAL_CONTACTS;
+    }
+
     fuzz.pos = data + 1;
     fuzz.end = data + size;
     fuzz.nonce = 0;
 
-    ngx_autocert_flow_init(&flow, pool, &issuer, &order);
+    ngx_autocert_flow_init(&flow, pool, &issuer, &order, goal);
     fuzz_run(&fuzz, &flow);
+
+    fuzz_assert(goal == NGX_AUTOCERT_GOAL_CERTIFICATE
+                || (order.url.len != 0) == (data[0] & 1));
 
     ngx_destroy_pool(pool);
 

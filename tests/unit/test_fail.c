@@ -74,6 +74,7 @@ test_fail_record(void **state)
     ngx_autocert_fail_t  fail;
 
     ngx_str_set(&name, "example.com");
+    ngx_memset(&fail, 0xff, sizeof(ngx_autocert_fail_t));
     ngx_str_set(&fail.detail, "old");
     fail.retry_at = 17;
 
@@ -90,6 +91,12 @@ test_fail_record(void **state)
     assert_int_equal(fail.detail.len, 0);
     assert_null(fail.detail.data);
     assert_int_equal(fail.retry_at, 0);
+    assert_int_equal(fail.cause.len, 0);
+    assert_int_equal(fail.scope, NGX_AUTOCERT_FAIL_NAME);
+    assert_int_equal(fail.domain.len, 0);
+    assert_int_equal(fail.interval, 0);
+    assert_int_equal(fail.span, 0);
+    assert_int_equal(fail.lasting, 0);
 }
 
 

@@ -23,7 +23,8 @@
 #define LOST      1
 #define NONCE     9           /* number of the first: lengths differ */
 #define RULES     6
-#define ACTIONS   600
+#define ACTIONS   1200
+#define CERTID    "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
 #define TOKEN     "dG9rZW4tb2YtdGhlLXRlc3Q"
 
 #define NETWORK   NGX_AUTOCERT_FAIL_NETWORK
@@ -105,6 +106,7 @@ typedef struct {
     ngx_uint_t              nsent;
     ngx_uint_t              cancelled;
     ngx_uint_t              fail_at;        /* nth allocation */
+    time_t                  slow;           /* seconds of each request */
     u_char                 *last;
     u_char                  did[65536];
 } test_t;
@@ -115,6 +117,7 @@ static const test_rule_t  test_answers[] = {
     { "dir", 0, 200,
       "{\"newNonce\":\"" CA "nonce\",\"newAccount\":\"" CA "account\","
       "\"newOrder\":\"" CA "order\",\"x\":{\"y\":[1]},"
+      "\"renewalInfo\":\"" CA "renew\","
       "\"meta\":{\"termsOfService\":\"data:text/plain,be nice\"}}",
       NULL, NULL, NULL },
 
@@ -147,13 +150,19 @@ static const test_rule_t  test_answers[] = {
     { "cert/1", 0, 200, PEM, NULL, NULL,
       "application/pem-certificate-chain" },
 
+    { "acct/1", 0, 200, "{\"status\":\"valid\"}", NULL, NULL, NULL },
+
+    { "renew/" CERTID, 0, 200,
+      "{\"suggestedWindow\":{\"start\":\"2023-11-15T00:00:00Z\","
+      "\"end\":\"2023-11-16T00:00:00Z\"}}", NULL, NULL, NULL },
+
     { NULL, 0, 0, NULL, NULL, NULL, NULL }
 };
 
 
 static const char  *test_resources[] = {
     "dir", "nonce", "account", "order", "order/1", "authz/1", "authz/2",
-    "chall/1", "final/1", "cert/1", "final/2", NULL
+    "chall/1", "final/1", "cert/1", "final/2", "acct/1", "renew/" CERTID, NULL
 };
 
 
@@ -221,7 +230,27 @@ test_init(test_t *t, const test_case_t *c)
     test_str(&t->order.challenge, "http-01");
     test_str(&t->order.url, c->order);
 
-    ngx_autocert_flow_init(&t->flow, t->pool, &t->issuer, &t->order);
+    ngx_autocert_flow_init(&t->flow, t->pool, &t->issuer, &t->order,
+                           NGX_AUTOCERT_GOAL_CERTIFICATE);
+}
+
+
+/* the flow anew, as that of the next turn */
+
+static void
+test_again(test_t *t, ngx_uint_t goal)
+{
+    ngx_str_null(&t->order.csr);
+    ngx_str_null(&t->order.chain);
+
+    ngx_memzero(t->counts, sizeof(t->counts));
+    t->last = t->did;
+    t->nsent = 0;
+
+    ngx_autocert_flow_init(&t->flow, t->pool, &t->issuer,
+                           goal == NGX_AUTOCERT_GOAL_CONTACTS ? NULL
+                                                              : &t->order,
+                           goal);
 }
 
 
@@ -240,6 +269,7 @@ test_resource(ngx_str_t *url)
     ngx_uint_t  i;
 
     assert_true(url->len > sizeof(CA) - 1);
+    assert_true(url->len <= NGX_AUTOCERT_MESSAGE_URL);
     assert_memory_equal(url->data, CA, sizeof(CA) - 1);
 
     for (i = 0; test_resources[i]; i++) {
@@ -413,6 +443,7 @@ test_send(test_t *t, ngx_autocert_request_t *request)
     ngx_autocert_fail_t   fail;
 
     t->nsent++;
+    t->now += t->slow;
     resource = test_resource(&request->url);
 
     for (i = 0; test_resources[i] != resource; i++) { /* void */ }
@@ -424,9 +455,9 @@ test_send(test_t *t, ngx_autocert_request_t *request)
 
     } else {
         assert_int_equal(request->body.len, 0);
-        assert_int_equal(request->method, ngx_strcmp(resource, "dir") == 0
-                                          ? NGX_AUTOCERT_GET
-                                          : NGX_AUTOCERT_HEAD);
+        assert_int_equal(request->method, ngx_strcmp(resource, "nonce") == 0
+                                          ? NGX_AUTOCERT_HEAD
+                                          : NGX_AUTOCERT_GET);
         test_did(t, "%s", resource);
     }
 
@@ -493,6 +524,7 @@ test_step(test_t *t)
 
     case NGX_AUTOCERT_FLOW_WAIT:
         assert_true(action.until > t->now);
+        assert_true(action.until - t->now <= NGX_AUTOCERT_FLOW_LIFE);
         test_did(t, "%T", action.until - t->now);
         t->now = action.until;
         break;
@@ -517,9 +549,16 @@ test_step(test_t *t)
                  action.account ? t->issuer.kid.len : 0, URL_OF(t->issuer.kid),
                  action.account && action.order ? "," : "",
                  action.order ? t->order.url.len : 0, URL_OF(t->order.url));
+        assert_true(!action.order
+                    || t->flow.goal == NGX_AUTOCERT_GOAL_CERTIFICATE);
         break;
 
     case NGX_AUTOCERT_FLOW_DONE:
+
+        if (t->flow.goal != NGX_AUTOCERT_GOAL_CERTIFICATE) {
+            break;
+        }
+
         assert_int_equal(t->order.chain.len, sizeof(PEM) - 1);
         assert_memory_equal(t->order.chain.data, PEM, sizeof(PEM) - 1);
         break;
@@ -1187,6 +1226,60 @@ static const test_case_t  test_cases[] = {
       LIMITED, "rate limit", "rateLimited: x", 61, URL,
       CREATED " " SOLVED " KEY " FINAL },
 
+    { "finalize busy", NULL, NULL,
+      { { "final/1", 0, 503, "busy", "60", NULL, NULL } },
+      LIMITED, "later", "\"busy\"", 61, URL,
+      CREATED " " SOLVED " KEY " FINAL },
+
+    { "finalized, a rate limit", NULL, NULL,
+      { { "order/1", 0, 429, PROBLEM("rateLimited", "x"), "600", NULL,
+          NULL } },
+      LIMITED, "rate limit", "rateLimited: x", 602, URL,
+      CREATED " " SOLVED " KEY " FINAL " 1 order/1" },
+
+    { "finalized, a rate limit that tells when", NULL, NULL,
+      { { "order/1", 1, 429,
+          PROBLEM("rateLimited", "retry after 2023-11-14 22:13:52 UTC"),
+          NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL,
+      CREATED " " SOLVED " KEY " FINAL " 1 order/1 30 order/1 cert/1" },
+
+    { "finalized, Retry-After in both forms", NULL, NULL,
+      { { "final/1", 0, 200, ORDER("processing", ""), "3", NULL, NULL },
+        { "order/1", 1, 200, ORDER("processing", ""),
+          "Tue, 14 Nov 2023 22:13:33 GMT", NULL, NULL },
+        { "order/1", 2, 200, ORDER("processing", ""),
+          "Tue, 14 Nov 2023 22:13:20 GMT", NULL, NULL } },
+      0, NULL, NULL, 0, NULL,
+      CREATED " " SOLVED " KEY " FINAL " 3 order/1 9 order/1 1 order/1 "
+      "cert/1" },
+
+    { "challenge valid at once", NULL, NULL,
+      { { "chall/1", 0, 200, CHALLENGE("http-01", "valid", ""), NULL, NULL,
+          NULL } },
+      0, NULL, NULL, 0, NULL, CREATED " " SOLVED " " ISSUED },
+
+    { "members in another order", URL, KID,
+      { { "order/1", 1, 200,
+          "{\"finalize\":\"" CA "final/1\",\"authorizations\":["
+          "\"" CA "authz/2\",\"" CA "authz/1\"],\"identifiers\":"
+          "[{\"value\":\"EXAMPLE.ORG\",\"type\":\"dns\"}],"
+          "\"status\":\"pending\"}", NULL, NULL, NULL },
+        { "authz/1", 1, 200,
+          "{\"challenges\":[],\"status\":\"valid\",\"identifier\":"
+          "{\"value\":\"example.ORG\",\"type\":\"dns\"}}", NULL, NULL,
+          NULL } },
+      0, NULL, NULL, 0, NULL,
+      RESUMED " authz/2 PUBLISH 1 authz/2 UNPUBLISH authz/1 " ISSUED },
+
+    { "resume two names, ours among them", URL, KID,
+      { { "order/1", 1, 200,
+          "{\"status\":\"ready\",\"identifiers\":["
+          "{\"type\":\"dns\",\"value\":\"example.com\"}," IDENTIFIER
+          "],\"finalize\":\"" CA "final/2\"}", NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL,
+      RESUMED " SAVE: " NEWORDER " " SAVED " " SOLVED " " ISSUED },
+
     { "csr refused", NULL, NULL,
       { { "final/1", 0, 400, PROBLEM("badCSR", "x"), NULL, NULL, NULL } },
       REFUSED, "signing request", "badCSR: x", 0, "", NULL },
@@ -1794,7 +1887,8 @@ test_flow_issuer(void **state)
         ngx_str_null(&t->order.csr);
         ngx_str_null(&t->order.chain);
 
-        ngx_autocert_flow_init(&t->flow, pool, &t->issuer, &t->order);
+        ngx_autocert_flow_init(&t->flow, pool, &t->issuer, &t->order,
+                               NGX_AUTOCERT_GOAL_CERTIFICATE);
         assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
         ngx_destroy_pool(pool);
 
@@ -1874,7 +1968,8 @@ test_flow_nonces(void **state)
         response.nonce.data = text;
         response.nonce.len = (n % 2) ? 1 + n : 257 + n;
 
-        ngx_autocert_flow_init(&t->flow, t->pool, &t->issuer, &t->order);
+        ngx_autocert_flow_init(&t->flow, t->pool, &t->issuer, &t->order,
+                               NGX_AUTOCERT_GOAL_CERTIFICATE);
         ngx_autocert_flow_next(&t->flow, t->now, &action);
         assert_int_equal(action.type, NGX_AUTOCERT_FLOW_SEND);
         ngx_autocert_flow_took(&t->flow, t->now, &response);
@@ -2040,6 +2135,1002 @@ test_flow_address(void **state)
 }
 
 
+/* the CA is told which certificate is replaced, and is not if it minds */
+
+#define REPLACES   "order{\"identifiers\":"                                   \
+                   "[{\"type\":\"dns\",\"value\":\"example.org\"}],"          \
+                   "\"replaces\":\"" CERTID "\"}"
+#define DIRECTORY  "{\"newNonce\":\"" CA "nonce\","                           \
+                   "\"newAccount\":\"" CA "account\","                        \
+                   "\"newOrder\":\"" CA "order\""
+#define RENEWAL    "renew/" CERTID
+#define WINDOW(start, end, more)                                              \
+    "{\"suggestedWindow\":{\"start\":\"" start "\",\"end\":\"" end "\"}" more \
+    "}"
+
+#define NAME       NGX_AUTOCERT_FAIL_NAME
+#define DOMAIN     NGX_AUTOCERT_FAIL_DOMAIN
+#define ALL        NGX_AUTOCERT_FAIL_CA
+
+
+static void
+test_flow_replaces(void **state)
+{
+    test_t      *t;
+    ngx_str_t    did;
+    ngx_uint_t   i, type;
+    test_case_t  c;
+
+    static const struct {
+        ngx_uint_t   status;
+        const char  *body;
+        const char  *retry;
+        ngx_uint_t   again;
+        ngx_uint_t   kind;      /* if the second one is refused as well */
+
+    } refusals[] = {
+        { 409, PROBLEM("alreadyReplaced", "x"), NULL, 1, REFUSED },
+        { 409, PROBLEM("malformed", "x"), NULL, 1, REFUSED },
+        { 400, PROBLEM("malformed", "x"), NULL, 1, REFUSED },
+        { 404, PROBLEM("malformed", "x"), NULL, 1, REFUSED },
+        { 404, "", NULL, 1, REFUSED },
+        { 403, PROBLEM("unauthorized", "x"), NULL, 1, CONFIG },
+        { 500, PROBLEM("serverInternal", "x"), NULL, 1, NETWORK },
+        { 500, PROBLEM("serverInternal", "x"), "9", 1, LIMITED },
+
+        { 429, PROBLEM("rateLimited", "x"), NULL, 0, LIMITED },
+        { 429, PROBLEM("malformed", "x"), NULL, 0, LIMITED },
+        { 400, PROBLEM("rateLimited", "x"), NULL, 0, LIMITED },
+        { 503, PROBLEM("serverInternal", "x"), NULL, 0, LIMITED },
+        { 502, "", NULL, 0, NETWORK },
+        { 301, "", NULL, 0, REFUSED },
+        { LOST, NULL, NULL, 0, NETWORK }
+    };
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+
+        ngx_memzero(&c, sizeof(test_case_t));
+        c.name = refusals[i].body ? refusals[i].body : "lost";
+        c.kid = KID;
+        c.rules[0].url = "order";
+        c.rules[0].nth = 1;
+        c.rules[0].status = refusals[i].status;
+        c.rules[0].body = refusals[i].body;
+        c.rules[0].retry = refusals[i].retry;
+
+        test_init(t, &c);
+        test_str(&t->order.certid, CERTID);
+        type = test_run(t);
+
+        test_str(&did, (char *) t->did);
+        has(&c, "did", &did, "dir nonce " REPLACES);
+
+        if (refusals[i].again) {
+            assert_int_equal(type, NGX_AUTOCERT_FLOW_DONE);
+            has(&c, "did", &did, REPLACES " " NEWORDER " " SAVED);
+
+        } else {
+            assert_int_equal(type, NGX_AUTOCERT_FLOW_FAILED);
+            assert_int_equal(t->flow.fail.kind, refusals[i].kind);
+            assert_int_equal(t->nsent, 3);
+        }
+
+        test_done(t);
+
+        /* refused whatever it names */
+
+        c.rules[0].nth = 0;
+
+        test_init(t, &c);
+        test_str(&t->order.certid, CERTID);
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+        assert_int_equal(t->flow.fail.kind, refusals[i].kind);
+        assert_int_equal(t->counts[3], 1 + refusals[i].again);
+        test_done(t);
+
+        /* and without it once is enough */
+
+        test_init(t, &c);
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+        assert_int_equal(t->counts[3], 1);
+        test_done(t);
+    }
+
+    free(t);
+}
+
+
+static void
+test_flow_replaces_account(void **state)
+{
+    test_t      *t;
+    ngx_str_t    did;
+    test_case_t  c;
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    /* a nonce is no reason */
+
+    ngx_memzero(&c, sizeof(test_case_t));
+    c.name = "replaces, badNonce";
+    c.kid = KID;
+    c.rules[0].url = "order";
+    c.rules[0].status = 400;
+    c.rules[0].body = PROBLEM("badNonce", "x");
+
+    test_init(t, &c);
+    test_str(&t->order.certid, CERTID);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    assert_int_equal(t->flow.fail.kind, NETWORK);
+    assert_int_equal(t->counts[3], 11);
+    assert_null(strstr((char *) t->did, NEWORDER));
+    test_done(t);
+
+    /* another account has replaced nothing */
+
+    c.name = "replaces, account gone";
+    c.kid = CA "acct/0";
+    c.rules[0].nth = 1;
+    c.rules[0].body = PROBLEM("accountDoesNotExist", "x");
+
+    test_init(t, &c);
+    test_str(&t->order.certid, CERTID);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    test_str(&did, (char *) t->did);
+    has(&c, "did", &did, REPLACES " SAVE: account" ACCOUNT " " NEWORDER " ");
+    test_done(t);
+
+    free(t);
+}
+
+
+/* a directory without renewalInfo, or with one of no use, is as good */
+
+static void
+test_flow_renewal_info(void **state)
+{
+    char        *end;
+    test_t      *t;
+    ngx_str_t    did;
+    ngx_uint_t   i;
+    test_case_t  c;
+
+    static const char  *bodies[] = {
+        DIRECTORY "}",
+        DIRECTORY ",\"renewalInfo\":\"http://ca.test/renew\"}",
+        DIRECTORY ",\"renewalInfo\":\"/renew\"}",
+        DIRECTORY ",\"renewalInfo\":\"\"}",
+        DIRECTORY ",\"renewalInfo\":null}",
+        DIRECTORY ",\"renewalInfo\":[\"" CA "renew\"]}"
+    };
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    ngx_memzero(&c, sizeof(test_case_t));
+    c.name = "no renewalInfo";
+    c.kid = KID;
+    c.rules[0].url = "dir";
+    c.rules[0].status = 200;
+
+    for (i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+
+        c.rules[0].body = bodies[i];
+
+        test_init(t, &c);
+        test_str(&t->order.certid, CERTID);
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+        test_str(&did, (char *) t->did);
+        has(&c, "did", &did, "dir nonce " NEWORDER " ");
+        assert_int_equal(t->issuer.renewal_info.len, 0);
+
+        /* there is nothing to be asked then */
+
+        test_again(t, NGX_AUTOCERT_GOAL_WINDOW);
+        t->issuer.read_at = 0;
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+        assert_string_equal(t->did, "dir");
+        assert_int_equal(t->flow.window.start, 0);
+        test_done(t);
+    }
+
+    /* a URL that is too long is none; the longest is kept whole */
+
+    for (i = 0; i < 2; i++) {
+        char  body[4096], url[2100];
+
+        (void) memset(url, 'u', sizeof(url));
+        (void) memcpy(url, CA, sizeof(CA) - 1);
+        url[NGX_AUTOCERT_MESSAGE_URL + i] = '\0';
+
+        end = body + snprintf(body, sizeof(body),
+                              DIRECTORY ",\"renewalInfo\":\"%s\"}", url);
+        assert_true(end < body + sizeof(body));
+        c.rules[0].body = body;
+
+        test_init(t, &c);
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+        assert_int_equal(t->issuer.renewal_info.len,
+                         i ? 0 : NGX_AUTOCERT_MESSAGE_URL);
+        test_done(t);
+    }
+
+    free(t);
+}
+
+
+static const struct {
+    ngx_uint_t   status;
+    const char  *body;
+    const char  *retry;
+    const char  *why;           /* NULL: DONE */
+    time_t       start;         /* after NOW */
+    time_t       end;
+    time_t       retry_at;
+    const char  *url;
+
+} test_windows[] = {
+
+    { 200, WINDOW("2023-11-14T22:13:21Z", "2023-11-14T22:13:22Z", ""), NULL,
+      NULL, 1, 2, 0, "" },
+    { 200, WINDOW("2023-11-14T22:13:21.999999999Z",
+                  "2023-11-15T00:13:22.0+02:00", ""), "21600",
+      NULL, 1, 2, 21600, "" },
+    { 201, WINDOW("2023-11-14T22:13:21Z", "2023-11-14T22:13:22Z",
+                  ",\"explanationURL\":\"https://ca.test/why\n\""), NULL,
+      "makes no sense", 0, 0, 0, "" },
+    { 200, WINDOW("2023-11-14T22:13:21Z", "2023-11-14T22:13:22Z",
+                  ",\"explanationURL\":\"https://ca.test/why\",\"x\":[]"),
+      "Tue, 14 Nov 2023 22:14:20 GMT", NULL, 1, 2, 60,
+      "https://ca.test/why" },
+    { 200, WINDOW("2023-11-14T22:13:21Z", "2023-11-14T22:13:22Z",
+                  ",\"explanationURL\":\"a\\n\\u001b[31m\""), "later", NULL,
+      1, 2, 0, "a??[31m" },
+    { 200, WINDOW("2023-11-14T22:13:21Z", "2023-11-14T22:13:22Z",
+                  ",\"explanationURL\":7"), "-1", NULL, 1, 2, 0, "" },
+    { 200, WINDOW("2023-11-14T22:13:21Z", "2023-11-14T22:13:22Z",
+                  ",\"explanationURL\":null"), "99999999", NULL, 1, 2,
+      604800, "" },
+
+    /* well-formed, whatever is to be thought of it */
+
+    { 200, WINDOW("2023-11-14T22:13:19Z", "2023-11-14T22:13:18Z", ""), NULL,
+      NULL, -1, -2, 0, "" },
+    { 200, WINDOW("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", ""), NULL,
+      NULL, 1 - NOW, 1 - NOW, 0, "" },
+
+    /* malformed */
+
+    { 200, "", NULL, "renewal window makes no sense", 0, 0, 0, "" },
+    { 200, "[]", NULL, "no object", 0, 0, 0, "" },
+    { 200, "{}", NULL, "no suggestedWindow", 0, 0, 0, "" },
+    { 200, "{\"suggestedWindow\":null}", NULL, "no suggestedWindow", 0, 0, 0,
+      "" },
+    { 200, "{\"suggestedWindow\":[1,2]}", NULL, "no suggestedWindow", 0, 0, 0,
+      "" },
+    { 200, "{\"suggestedWindow\":{}}", NULL, "has no start", 0, 0, 0, "" },
+    { 200, "{\"suggestedWindow\":{\"start\":1,\"end\":2}}", NULL,
+      "has no start", 0, 0, 0, "" },
+    { 200, "{\"suggestedWindow\":{\"start\":\"2023-11-14T22:13:21Z\"}}", NULL,
+      "has no end", 0, 0, 0, "" },
+    { 200, WINDOW("soon", "2023-11-14T22:13:22Z", ""), NULL,
+      "start is no instant", 0, 0, 0, "" },
+    { 200, WINDOW("2023-11-14T22:13:22Z", "2023-11-14", ""), NULL,
+      "end is no instant", 0, 0, 0, "" },
+    { 200, WINDOW("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", ""), NULL,
+      "start is no instant", 0, 0, 0, "" },
+    { 200, WINDOW("2023-11-14T22:13:22.Z", "2023-11-14T22:13:22Z", ""), NULL,
+      "start is no instant", 0, 0, 0, "" }
+};
+
+
+/* a flow that asks for a window; the directory was read a minute before */
+
+static void
+test_window(test_t *t, test_case_t *c, ngx_uint_t status, const char *body,
+    const char *retry)
+{
+    ngx_memzero(c, sizeof(test_case_t));
+    c->name = body ? body : "lost";
+    c->rules[0].url = RENEWAL;
+    c->rules[0].status = status;
+    c->rules[0].body = body;
+    c->rules[0].retry = retry;
+
+    test_init(t, c);
+    test_again(t, NGX_AUTOCERT_GOAL_WINDOW);
+    test_str(&t->order.certid, CERTID);
+    test_str(&t->order.url, URL);
+    t->flow.own.certid = t->order.certid;
+
+    test_str(&t->issuer.renewal_info, CA "renew");
+    t->issuer.read_at = NOW - 60;
+}
+
+
+static void
+test_flow_window(void **state)
+{
+    test_t                 *t;
+    ngx_uint_t              i, type;
+    test_case_t             c;
+    ngx_autocert_window_t  *window;
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (i = 0; i < sizeof(test_windows) / sizeof(test_windows[0]); i++) {
+
+        test_window(t, &c, test_windows[i].status, test_windows[i].body,
+                    test_windows[i].retry);
+
+        type = test_run(t);
+        window = &t->flow.window;
+
+        assert_string_equal(t->did, RENEWAL);
+        assert_int_equal(t->order.url.len, sizeof(URL) - 1);
+        assert_int_equal(t->issuer.read_at, NOW - 60);
+
+        if (test_windows[i].why) {
+            assert_int_equal(type, NGX_AUTOCERT_FLOW_FAILED);
+            assert_int_equal(t->flow.fail.kind, REFUSED);
+            assert_int_equal(t->flow.fail.scope, NAME);
+            has(&c, "why", &t->flow.fail.why, test_windows[i].why);
+            assert_int_equal(window->start, 0);
+            test_done(t);
+            continue;
+        }
+
+        if (type != NGX_AUTOCERT_FLOW_DONE
+            || window->start != NOW + test_windows[i].start
+            || window->end != NOW + test_windows[i].end
+            || window->retry_at != (test_windows[i].retry_at
+                                    ? NOW + test_windows[i].retry_at : 0))
+        {
+            fail_msg("%s: %ld to %ld, again at %ld", test_windows[i].body,
+                     (long) (window->start - NOW), (long) (window->end - NOW),
+                     (long) window->retry_at);
+        }
+
+        assert_int_equal(window->url.len, ngx_strlen(test_windows[i].url));
+        has(&c, "url", &window->url, test_windows[i].url);
+        test_done(t);
+    }
+
+    /* a slash between, never two */
+
+    test_window(t, &c, 200, WINDOW("2023-11-14T22:13:21Z",
+                                   "2023-11-14T22:13:22Z", ""), NULL);
+    test_str(&t->issuer.renewal_info, CA "renew/");
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_string_equal(t->did, RENEWAL);
+    test_done(t);
+
+    /* an old directory is read again, by a flow without an account */
+
+    test_window(t, &c, 200, WINDOW("2023-11-14T22:13:21Z",
+                                   "2023-11-14T22:13:22Z", ""), NULL);
+    t->issuer.read_at = NOW - 86400;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_string_equal(t->did, "dir " RENEWAL);
+    assert_int_equal(t->issuer.read_at, NOW);
+    assert_int_equal(t->flow.window.start, NOW + 1);
+    test_done(t);
+
+    free(t);
+}
+
+
+static void
+test_flow_window_refused(void **state)
+{
+    test_t      *t;
+    ngx_uint_t   i;
+    test_case_t  c;
+
+    static const struct {
+        ngx_uint_t   status;
+        const char  *body;
+        const char  *retry;
+        ngx_uint_t   kind;
+        ngx_uint_t   scope;
+        time_t       retry_at;
+        ngx_uint_t   gone;      /* the directory is to be read again */
+        ngx_uint_t   sent;
+
+    } refusals[] = {
+        { 404, PROBLEM("malformed", "x"), NULL, REFUSED, NAME, 0, 1, 1 },
+        { 410, "", NULL, REFUSED, NAME, 0, 1, 1 },
+        { 400, PROBLEM("malformed", "x"), "9", REFUSED, NAME, 9, 0, 1 },
+        { 403, PROBLEM("userActionRequired", "x"), NULL, CONFIG, NAME, 0, 0,
+          1 },
+        { 400, PROBLEM("accountDoesNotExist", "x"), NULL, CONFIG, NAME, 0, 0,
+          1 },
+        { 429, PROBLEM("rateLimited", "x"), "9", LIMITED, NAME, 9, 0, 1 },
+        { 503, PROBLEM("rateLimited", "Service busy"), "9", LIMITED, ALL, 9,
+          0, 1 },
+        { 400, PROBLEM("rateLimited", "Service Busy; retry later."), NULL,
+          LIMITED, ALL, 0, 0, 1 },
+        { 500, "", NULL, NETWORK, NAME, 0, 0, 4 },
+        { LOST, NULL, NULL, NETWORK, NAME, 0, 0, 4 }
+    };
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+
+        test_window(t, &c, refusals[i].status, refusals[i].body,
+                    refusals[i].retry);
+        test_str(&t->issuer.kid, KID);
+
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+
+        if (t->flow.fail.kind != refusals[i].kind
+            || t->flow.fail.scope != refusals[i].scope
+            || (t->issuer.read_at == 0) != refusals[i].gone
+            || t->nsent != refusals[i].sent
+            || t->flow.fail.retry_at != (refusals[i].retry_at
+                                         ? NOW + refusals[i].retry_at : 0))
+        {
+            fail_msg("%s: kind %lu, scope %lu", c.name,
+                     (unsigned long) t->flow.fail.kind,
+                     (unsigned long) t->flow.fail.scope);
+        }
+
+        assert_int_equal(t->order.url.len, sizeof(URL) - 1);
+        assert_int_equal(t->issuer.kid.len, sizeof(KID) - 1);
+        assert_string_equal(ngx_autocert_flow_name(&t->flow),
+                            "asking when to renew");
+        test_done(t);
+    }
+
+    free(t);
+}
+
+
+#define CONTACTS  "acct/1{\"contact\":[\"mailto:admin@example.org\"]}"
+
+
+static const test_case_t  test_updates[] = {
+
+    { "contacts", NULL, KID, { { 0 } }, 0, NULL, NULL, 0, NULL,
+      "dir nonce " CONTACTS " SAVE:" KID },
+
+    { "contacts, registered with them", NULL, NULL, { { 0 } }, 0, NULL, NULL,
+      0, NULL, BEGIN },
+
+    { "contacts, registered before", NULL, NULL,
+      { { "account", 0, 200, "{\"status\":\"valid\"}", NULL, KID, NULL } },
+      0, NULL, NULL, 0, NULL, BEGIN " " CONTACTS " SAVE:" KID },
+
+    { "contacts, account gone", NULL, KID,
+      { { "acct/1", 1, 400, PROBLEM("accountDoesNotExist", "x"), NULL, NULL,
+          NULL } },
+      0, NULL, NULL, 0, NULL,
+      "dir nonce " CONTACTS " SAVE: account" ACCOUNT },
+
+    { "contacts, answer without a body", NULL, KID,
+      { { "acct/1", 0, 204, "", NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL, "dir nonce " CONTACTS " SAVE:" KID },
+
+    { "contacts, lost", NULL, KID,
+      { { "acct/1", 1, LOST, NULL, NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL,
+      "dir nonce " CONTACTS " 1 nonce " CONTACTS " SAVE:" KID },
+
+    { "contacts, badNonce", NULL, KID,
+      { { "acct/1", 1, 400, PROBLEM("badNonce", "x"), NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL,
+      "dir nonce " CONTACTS " " CONTACTS " SAVE:" KID },
+
+    { "contacts refused", NULL, KID,
+      { { "acct/1", 0, 400, PROBLEM("invalidContact", "x"), NULL, NULL,
+          NULL } },
+      CONFIG, "refuses the contact", "invalidContact: x", 0, "",
+      "dir nonce " CONTACTS },
+
+    { "contacts of a deactivated account", NULL, KID,
+      { { "acct/1", 0, 403, PROBLEM("unauthorized", "x"), NULL, NULL,
+          NULL } },
+      CONFIG, "refuses the account", "unauthorized: x", 0, "",
+      "dir nonce " CONTACTS },
+
+    { "contacts, later", NULL, KID,
+      { { "acct/1", 0, 429, PROBLEM("rateLimited", "x"), "60", NULL,
+          NULL } },
+      LIMITED, "rate limit", "rateLimited: x", 60, "", "dir nonce " CONTACTS }
+};
+
+
+static void
+test_flow_update(void **state)
+{
+    test_t             *t;
+    ngx_uint_t          i, type;
+    const test_case_t  *c;
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (i = 0; i < sizeof(test_updates) / sizeof(test_updates[0]); i++) {
+
+        c = &test_updates[i];
+
+        test_init(t, c);
+        test_str(&t->order.url, URL);
+        test_again(t, NGX_AUTOCERT_GOAL_CONTACTS);
+        type = test_run(t);
+
+        if (ngx_strcmp(t->did, c->did) != 0) {
+            fail_msg("%s: did\n%s\nnot\n%s", c->name, (char *) t->did, c->did);
+        }
+
+        assert_int_equal(type, c->kind ? NGX_AUTOCERT_FLOW_FAILED
+                                       : NGX_AUTOCERT_FLOW_DONE);
+        assert_int_equal(t->flow.fail.kind, c->kind);
+        has(c, "why", &t->flow.fail.why, c->why);
+        has(c, "detail", &t->flow.fail.detail, c->detail);
+        assert_int_equal(t->flow.fail.retry_at,
+                         c->retry_at ? NOW + c->retry_at : 0);
+
+        assert_int_equal(t->order.url.len, sizeof(URL) - 1);
+        assert_int_equal(t->issuer.read_at, NOW);
+        assert_int_equal(t->issuer.kid.len, sizeof(KID) - 1);
+        test_done(t);
+    }
+
+    /* none: they are taken away */
+
+    test_init(t, &test_updates[0]);
+    t->issuer.contacts = NULL;
+    test_again(t, NGX_AUTOCERT_GOAL_CONTACTS);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_string_equal(t->did,
+                        "dir nonce acct/1{\"contact\":[]} SAVE:" KID);
+    test_done(t);
+
+    free(t);
+}
+
+
+/* what the CA took in but we could not write down is not done */
+
+static void
+test_flow_update_unsaved(void **state)
+{
+    test_t                 *t;
+    ngx_autocert_fail_t     fail;
+    ngx_autocert_action_t   action;
+
+    (void) state;
+
+    ngx_memzero(&fail, sizeof(fail));
+    fail.kind = INTERNAL;
+    ngx_str_set(&fail.why, "disk full");
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    test_init(t, &test_updates[0]);
+    test_again(t, NGX_AUTOCERT_GOAL_CONTACTS);
+
+    while (t->nsent < 3) {
+        (void) test_step(t);
+    }
+
+    ngx_autocert_flow_next(&t->flow, t->now, &action);
+    assert_int_equal(action.type, NGX_AUTOCERT_FLOW_SAVE);
+    ngx_autocert_flow_lost(&t->flow, t->now, &fail);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    assert_int_equal(t->flow.fail.kind, INTERNAL);
+
+    test_done(t);
+    free(t);
+}
+
+
+/* whom a failure holds: any step, any way to fail */
+
+static const struct {
+    const char  *url;
+    ngx_uint_t   status;
+    const char  *body;
+    ngx_uint_t   scope;
+    const char  *domain;
+
+} test_scopes[] = {
+
+    /* the directory, a nonce, the account: whatever it is */
+
+    { "dir", LOST, NULL, ALL, NULL },
+    { "dir", 500, "", ALL, NULL },
+    { "dir", 200, "<html>", ALL, NULL },
+    { "dir", 404, "", ALL, NULL },
+    { "nonce", LOST, NULL, ALL, NULL },
+    { "nonce", 429, "", ALL, NULL },
+    { "nonce", 405, "", ALL, NULL },
+    { "account", LOST, NULL, ALL, NULL },
+    { "account", 429, PROBLEM("rateLimited", "for \\\"example.org\\\""), ALL,
+      NULL },
+    { "account", 403, PROBLEM("unauthorized", "x"), ALL, NULL },
+    { "account", 403, PROBLEM("externalAccountRequired", "x"), ALL, NULL },
+    { "account", 403, PROBLEM("userActionRequired", "x"), ALL, NULL },
+    { "account", 200, "{\"status\":\"deactivated\"}", ALL, NULL },
+    { "account", 200, "[]", ALL, NULL },
+
+    /* a new order */
+
+    { "order", LOST, NULL, ALL, NULL },
+    { "order", 503, "", ALL, NULL },
+    { "order", 503, PROBLEM("rateLimited", "for \\\"example.org\\\""), ALL,
+      NULL },
+    { "order", 429, "", ALL, NULL },
+    { "order", 429, "example.org", ALL, NULL },
+    { "order", 429, PROBLEM("rateLimited", "too many new orders"), ALL,
+      NULL },
+    { "order", 400, PROBLEM("rateLimited", "too many new orders"), ALL,
+      NULL },
+    { "order", 429, PROBLEM("rateLimited", "(5) for this exact set"), NAME,
+      NULL },
+    { "order", 429, PROBLEM("rateLimited", "(50) for \\\"Example.org\\\" in "
+                            "the last 168h0m0s"), DOMAIN, "example.org" },
+    { "order", 403, PROBLEM("userActionRequired", "x"), ALL, NULL },
+    { "order", 403, PROBLEM("unauthorized", "deactivated"), ALL, NULL },
+    { "order", 403, PROBLEM("unauthorized", "not for example.org"), NAME,
+      NULL },
+    { "order", 400, PROBLEM("rejectedIdentifier", "x"), NAME, NULL },
+    { "order", 500, PROBLEM("serverInternal", "x"), NAME, NULL },
+    { "order", 400, PROBLEM("malformed", "x"), NAME, NULL },
+    { "order", 200, "[]", NAME, NULL },
+
+    /* an order that there is: its name, but for a CA that is busy */
+
+    { "authz/1", LOST, NULL, NAME, NULL },
+    { "authz/1", 503, "", ALL, NULL },
+    { "authz/1", 429, PROBLEM("rateLimited", "x"), NAME, NULL },
+    { "authz/1", 429, PROBLEM("rateLimited", "Service busy"), ALL, NULL },
+    { "authz/1", 403, PROBLEM("userActionRequired", "x"), NAME, NULL },
+    { "authz/1", 200, AUTHZ("invalid", HTTP01("invalid", ",\"error\":"
+                            PROBLEM("dns", "x"))), NAME, NULL },
+    { "authz/1", 200, AUTHZ("invalid", HTTP01("invalid", ",\"error\":"
+                            PROBLEM("rateLimited", "x"))), NAME, NULL },
+    { "chall/1", 503, "", ALL, NULL },
+    { "final/1", 503, "", ALL, NULL },
+    { "final/1", LOST, NULL, NAME, NULL },
+    { "final/1", 429, PROBLEM("rateLimited", "(50) for \\\"example.org\\\" "
+                              "in the last 168h0m0s"), NAME, NULL },
+    { "final/1", 400, PROBLEM("badPublicKey", "x"), NAME, NULL },
+    { "order/1", 503, "", ALL, NULL },
+    { "order/1", LOST, NULL, NAME, NULL },
+    { "cert/1", 503, "", ALL, NULL },
+    { "cert/1", 404, "", NAME, NULL }
+};
+
+
+static void
+test_flow_scope(void **state)
+{
+    test_t                 *t;
+    ngx_uint_t              i;
+    test_case_t             c;
+    ngx_autocert_fail_t     fail;
+    ngx_autocert_action_t   action;
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (i = 0; i < sizeof(test_scopes) / sizeof(test_scopes[0]); i++) {
+
+        ngx_memzero(&c, sizeof(test_case_t));
+        c.rules[0].url = test_scopes[i].url;
+        c.rules[0].status = test_scopes[i].status;
+        c.rules[0].body = test_scopes[i].body;
+        c.rules[0].location = KID;
+        c.kid = (ngx_strcmp(c.rules[0].url, "nonce") == 0) ? KID : NULL;
+
+        test_init(t, &c);
+        assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+
+        if (t->flow.fail.scope != test_scopes[i].scope) {
+            fail_msg("%s: %lu %s: scope %lu", test_scopes[i].url,
+                     (unsigned long) test_scopes[i].status,
+                     test_scopes[i].body, (unsigned long) t->flow.fail.scope);
+        }
+
+        assert_int_equal(t->flow.fail.domain.len != 0,
+                         test_scopes[i].domain != NULL);
+        has(&c, "domain", &t->flow.fail.domain, test_scopes[i].domain);
+
+        test_done(t);
+    }
+
+    /* what is wrong on our side holds no CA */
+
+    ngx_memzero(&c, sizeof(test_case_t));
+    test_init(t, &c);
+    t->cancelled = 1;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    assert_int_equal(t->flow.fail.scope, NAME);
+    test_done(t);
+
+    ngx_memzero(&fail, sizeof(fail));
+    fail.kind = INTERNAL;
+    ngx_str_set(&fail.why, "out of memory");
+
+    test_init(t, &c);
+    ngx_autocert_flow_next(&t->flow, t->now, &action);
+    assert_int_equal(action.type, NGX_AUTOCERT_FLOW_SEND);
+    ngx_autocert_flow_lost(&t->flow, t->now, &fail);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    assert_int_equal(t->flow.fail.scope, NAME);
+    test_done(t);
+
+    free(t);
+}
+
+
+/* a flow ends in time, and its order is left, whatever the CA makes of it */
+
+static void
+test_flow_life(void **state)
+{
+    time_t       slow;
+    test_t      *t;
+    ngx_uint_t   type, late;
+    test_case_t  c;
+
+    (void) state;
+
+    ngx_memzero(&c, sizeof(test_case_t));
+    c.name = "life";
+    c.rules[0].url = "order/1";
+    c.rules[0].status = 200;
+    c.rules[0].body = ORDER("processing", "");
+    c.rules[1].url = "authz/1";
+    c.rules[1].nth = 2;
+    c.rules[1].status = 200;
+    c.rules[1].body = AUTHZ("pending", HTTP01("processing", ""));
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    late = 0;
+
+    for (slow = 0; slow < 700; slow++) {
+        test_init(t, &c);
+        t->slow = slow;
+
+        type = test_run(t);
+
+        assert_int_equal(type, NGX_AUTOCERT_FLOW_FAILED);
+        assert_int_equal(t->flow.fail.kind, LIMITED);
+        assert_int_equal(t->published, 0);
+        assert_true(t->now - NOW < NGX_AUTOCERT_FLOW_LIFE + slow + 1);
+        assert_int_equal(t->order.url.len, t->counts[3] ? sizeof(URL) - 1
+                                                        : 0);
+
+        if (test_has(&t->flow.fail.why, "takes longer than 600 s")) {
+            assert_true(t->now - NOW >= NGX_AUTOCERT_FLOW_LIFE);
+            late++;
+        }
+
+        test_done(t);
+    }
+
+    assert_true(late > 600 && late < 700);
+
+    /* the last wait ends with it; the directory is the CA's own business */
+
+    c.rules[0].url = "dir";
+    c.rules[0].status = LOST;
+    test_init(t, &c);
+    t->slow = 199;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    assert_string_equal(t->did, "dir 1 dir 2 dir");
+    assert_int_equal(t->now, NOW + NGX_AUTOCERT_FLOW_LIFE);
+    assert_int_equal(t->flow.fail.scope, ALL);
+    test_done(t);
+
+    /* a nonce that came at last is none of it */
+
+    ngx_memzero(c.rules, sizeof(c.rules));
+    c.kid = KID;
+    test_init(t, &c);
+    t->slow = 300;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    assert_string_equal(t->did, "dir nonce");
+    assert_int_equal(t->flow.fail.scope, NAME);
+    test_done(t);
+
+    /* what comes late and ends the flow is not thrown away */
+
+    test_init(t, &c);
+
+    do {
+        type = test_step(t);
+        t->slow = (t->counts[4] != 0) ? 700 : 0;
+    } while (type != NGX_AUTOCERT_FLOW_DONE
+             && type != NGX_AUTOCERT_FLOW_FAILED);
+
+    assert_int_equal(type, NGX_AUTOCERT_FLOW_DONE);
+    test_done(t);
+
+    free(t);
+}
+
+
+/* a clock that is set in between prolongs it once at most */
+
+static void
+test_flow_clock(void **state)
+{
+    time_t       waited, was;
+    test_t      *t;
+    ngx_uint_t   i, n, k, type;
+    test_case_t  c;
+
+    static const time_t  steps[] = { -NOW + 86400, -86400, -700, -5, 5, 700,
+                                     86400, 100000000 };
+
+    (void) state;
+
+    ngx_memzero(&c, sizeof(test_case_t));
+    c.rules[0].url = "order/1";
+    c.rules[0].status = 200;
+    c.rules[0].body = ORDER("processing", "");
+    c.rules[0].retry = "50";
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+
+        for (n = 0; n < 25; n++) {
+            test_init(t, &c);
+            waited = 0;
+
+            for (i = 0; i < ACTIONS; i++) {
+
+                if (i == n) {
+                    t->now += steps[k];
+                }
+
+                was = t->now;
+                type = test_step(t);
+                waited += t->now - was;
+
+                if (type == NGX_AUTOCERT_FLOW_DONE
+                    || type == NGX_AUTOCERT_FLOW_FAILED)
+                {
+                    break;
+                }
+            }
+
+            assert_int_equal(type, NGX_AUTOCERT_FLOW_FAILED);
+            assert_int_equal(t->flow.fail.kind, LIMITED);
+            assert_true(waited <= 2 * NGX_AUTOCERT_FLOW_LIFE);
+            assert_int_equal(t->published, 0);
+            test_done(t);
+        }
+    }
+
+    free(t);
+}
+
+
+/* how often a CA is bothered for one certificate */
+
+static void
+test_flow_requests(void **state)
+{
+    test_t      *t;
+    test_case_t  c;
+
+    (void) state;
+
+    ngx_memzero(&c, sizeof(test_case_t));
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+    test_init(t, &c);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+
+    /* all is known by now: a fresh authorization, and a valid one */
+
+    ngx_str_null(&t->order.url);
+    test_again(t, NGX_AUTOCERT_GOAL_CERTIFICATE);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_string_equal(t->did, NEWORDER " " SAVED " " SOLVED " " ISSUED);
+    assert_true(t->nsent <= 8);
+
+    ngx_str_null(&t->order.url);
+    test_again(t, NGX_AUTOCERT_GOAL_CERTIFICATE);
+    t->counts[5] = 1;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_string_equal(t->did, NEWORDER " " SAVED " authz/1 " ISSUED);
+    assert_true(t->nsent <= 5);
+
+    /* a look at the window, new contacts: one each */
+
+    test_str(&t->order.certid, CERTID);
+    test_again(t, NGX_AUTOCERT_GOAL_WINDOW);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_int_equal(t->nsent, 1);
+
+    test_again(t, NGX_AUTOCERT_GOAL_CONTACTS);
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_int_equal(t->nsent, 1);
+
+    test_done(t);
+    free(t);
+}
+
+
+static void
+test_flow_goals_memory(void **state)
+{
+    test_t      *t;
+    ngx_uint_t   goal, n, type;
+    test_case_t  c;
+
+    (void) state;
+
+    ngx_memzero(&c, sizeof(test_case_t));
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    for (goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
+         goal <= NGX_AUTOCERT_GOAL_CONTACTS;
+         goal++)
+    {
+        for (n = 1; n < 5000; n++) {
+            test_init(t, &c);
+            test_str(&t->order.certid, CERTID);
+            test_str(&t->issuer.kid, KID);
+            test_again(t, goal);
+            t->fail_at = n;
+
+            type = test_run(t);
+
+            if (type == NGX_AUTOCERT_FLOW_FAILED) {
+                assert_true(t->flow.fail.kind == INTERNAL
+                            || t->flow.fail.kind == REFUSED);
+            }
+
+            test_done(t);
+
+            if (type == NGX_AUTOCERT_FLOW_DONE) {
+                break;
+            }
+        }
+
+        assert_true(n > 10 && n < 5000);
+    }
+
+    free(t);
+}
+
+
 static int
 test_setup(void **state)
 {
@@ -2079,7 +3170,19 @@ main(void)
         cmocka_unit_test(test_flow_nonces),
         cmocka_unit_test(test_flow_stale),
         cmocka_unit_test(test_flow_contacts),
-        cmocka_unit_test(test_flow_address)
+        cmocka_unit_test(test_flow_address),
+        cmocka_unit_test(test_flow_replaces),
+        cmocka_unit_test(test_flow_replaces_account),
+        cmocka_unit_test(test_flow_renewal_info),
+        cmocka_unit_test(test_flow_window),
+        cmocka_unit_test(test_flow_window_refused),
+        cmocka_unit_test(test_flow_update),
+        cmocka_unit_test(test_flow_update_unsaved),
+        cmocka_unit_test(test_flow_scope),
+        cmocka_unit_test(test_flow_life),
+        cmocka_unit_test(test_flow_clock),
+        cmocka_unit_test(test_flow_requests),
+        cmocka_unit_test(test_flow_goals_memory)
     };
 
     return cmocka_run_group_tests(tests, test_setup, test_teardown);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "../../src/acme/ngx_autocert_limit.h"
 #include "../../src/acme/ngx_autocert_problem.h"
 #include "ngx_stub.h"
 
@@ -326,6 +327,316 @@ test_problem_size(void **state)
 }
 
 
+/* Let's Encrypt's words, and what looks like them */
+
+#define MANY    "too many certificates (50) already issued for "
+#define WEEK    " in the last 168h0m0s"
+#define LATER   ", retry after 2023-11-14 23:13:20 UTC: see https://ca.test/"
+#define NAME    NGX_AUTOCERT_FAIL_NAME
+#define DOMAIN  NGX_AUTOCERT_FAIL_DOMAIN
+#define ALL     NGX_AUTOCERT_FAIL_CA
+
+
+static const struct {
+    const char  *name;
+    const char  *text;
+    ngx_uint_t   scope;
+    const char  *domain;
+    time_t       interval;
+    time_t       span;
+    time_t       retry_at;      /* after NOW */
+
+} test_limits[] = {
+
+    { "www.example.com", MANY "\"example.com\"" WEEK LATER,
+      DOMAIN, "example.com", 12096, 604800, 3600 },
+    { "example.com", MANY "\"example.com\"" WEEK LATER,
+      DOMAIN, "example.com", 12096, 604800, 3600 },
+    { "a.b.example.com", MANY "\"b.Example.COM\"" WEEK,
+      DOMAIN, "b.example.com", 12096, 604800, 0 },
+    { "192.0.2.1", MANY "\"192.0.2.1\"" WEEK, DOMAIN, "192.0.2.1", 12096,
+      604800, 0 },
+
+    { "www.example.com",
+      "too many certificates (5) already issued for this exact set of "
+      "identifiers" WEEK LATER, NAME, NULL, 0, 0, 3600 },
+    { "www.example.com",
+      "too many certificates (5) already issued for this Exact Set of "
+      "identifiers: \"example.com\"" WEEK, NAME, NULL, 0, 0, 0 },
+    { "www.example.com",
+      "too many failed authorizations (5) for \"www.example.com\" in the "
+      "last 1h0m0s" LATER, NAME, NULL, 0, 0, 3600 },
+    { "www.example.com",
+      "too many failed authorizations (5) for \"example.com\" in the "
+      "last 1h0m0s" LATER, NAME, NULL, 0, 0, 3600 },
+    { "www.example.com",
+      "Your account is temporarily prevented from requesting certificates "
+      "for www.example.com and possibly others. Please visit: https://x/",
+      NAME, NULL, 0, 0, 0 },
+    { "www.example.com", "too many for WWW.Example.com.", NAME, NULL, 0, 0,
+      0 },
+
+    { "www.example.com",
+      "too many new orders (300) from this account in the last 3h0m0s"
+      LATER, ALL, NULL, 0, 0, 3600 },
+    { "www.example.com", "", ALL, NULL, 0, 0, 0 },
+    { "www.example.com", "Service busy; retry later.", ALL, NULL, 0, 0, 0 },
+    { "www.example.com", "for xwww.example.com, www.example.com.org, "
+      "*.www.example.com, www.example.com:1", ALL, NULL, 0, 0, 0 },
+
+    /* what is no domain of this name */
+
+    { "www.example.com", MANY "\"ample.com\"" WEEK, NAME, NULL, 0, 0, 0 },
+    { "www.example.com", MANY "\".example.com\"" WEEK, NAME, NULL, 0, 0,
+      0 },
+    { "www.example.com", MANY "\"example.com.\"" WEEK, NAME, NULL, 0, 0,
+      0 },
+    { "www.example.com", MANY "\"x.www.example.com\"" WEEK, NAME, NULL, 0,
+      0, 0 },
+    { "www.example.com", MANY "\"*.example.com\"" WEEK, NAME, NULL, 0, 0,
+      0 },
+    { "www.example.com", MANY "\"com\"" WEEK, ALL, NULL, 0, 0, 0 },
+    { "www.example.com", MANY "\"\"" WEEK, ALL, NULL, 0, 0, 0 },
+    { "www.example.com", MANY "\"example.com" WEEK, ALL, NULL, 0, 0, 0 },
+    { "www.example.com", MANY "example.com\"" WEEK, ALL, NULL, 0, 0, 0 },
+    { "www.example.com", MANY "example.com" WEEK " \"", ALL, NULL, 0, 0, 0 },
+    { "www.example.com", MANY "\"example.com and others\"" WEEK, ALL, NULL,
+      0, 0, 0 },
+    { "10.192.0.2", MANY "\"192.0.2\"" WEEK, NAME, NULL, 0, 0, 0 },
+    { "2001:db8::1", MANY "\"2001:db8::1\"" WEEK, NAME, NULL, 0, 0, 0 },
+
+    /* a quote too many hides nothing */
+
+    { "www.example.com", "\" " MANY "\"example.com\"" WEEK, DOMAIN,
+      "example.com", 12096, 604800, 0 },
+    { "www.example.com", MANY "\"example.org\", \"example.com\"" WEEK,
+      DOMAIN, "example.com", 12096, 604800, 0 },
+
+    /* numbers */
+
+    { "a.b.c", "(10) \"b.c\" in the last 3h0m0s", DOMAIN, "b.c", 1080,
+      10800, 0 },
+    { "a.b.c", "(x) (2) \"b.c\" in the last 30m0s", DOMAIN, "b.c", 900,
+      1800, 0 },
+    { "a.b.c", "((3) \"b.c\" in the last 90s.", DOMAIN, "b.c", 30, 90, 0 },
+    { "a.b.c", "(300) \"b.c\" in the last 90s", DOMAIN, "b.c", 1, 90, 0 },
+    { "a.b.c", "(1) \"b.c\" in the last 744h", DOMAIN, "b.c", 2678400,
+      2678400, 0 },
+    { "a.b.c", "(1) \"b.c\" in the last 744h0m1s", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "(0) \"b.c\" in the last 1h", DOMAIN, "b.c", 0, 3600, 0 },
+    { "a.b.c", "(-5) \"b.c\" in the last 1h", DOMAIN, "b.c", 0, 3600, 0 },
+    { "a.b.c", "50 \"b.c\" in the last 1h", DOMAIN, "b.c", 0, 3600, 0 },
+    { "a.b.c", "(50 \"b.c\" in the last 1h", DOMAIN, "b.c", 0, 3600, 0 },
+    { "a.b.c", "(99999999999999999999999) \"b.c\" in the last 1h", DOMAIN,
+      "b.c", 0, 3600, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last 99999999999999999999999h", DOMAIN,
+      "b.c", 0, 0, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last 999999999h999999999h", DOMAIN,
+      "b.c", 0, 0, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last 1.5h", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last 5", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last 5hours", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last week", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "(4) \"b.c\" in the last ", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "\"b.c\" (4", DOMAIN, "b.c", 0, 0, 0 },
+    { "a.b.c", "\"b.c\" (", DOMAIN, "b.c", 0, 0, 0 },
+
+    /* instants: not before now, not after a week */
+
+    { "a.b.c", "Retry After 2023-11-14 22:13:21 UTC", ALL, NULL, 0, 0, 1 },
+    { "a.b.c", "retry after 1999-11-14 22:13:21 UTC", ALL, NULL, 0, 0, -1 },
+    { "a.b.c", "retry after 9999-11-14 22:13:21 UTC", ALL, NULL, 0, 0,
+      604800 },
+    { "a.b.c", "retry after 2023-11-14 22:13:21", ALL, NULL, 0, 0, 0 },
+    { "a.b.c", "retry after 2023-11-14T22:13:21 UTC", ALL, NULL, 0, 0, 0 },
+    { "a.b.c", "retry after 2023-11-14 22:13:21 CET", ALL, NULL, 0, 0, 0 },
+    { "a.b.c", "retry after 2023-13-14 22:13:21 UTC", ALL, NULL, 0, 0, 0 },
+    { "a.b.c", "retry after ", ALL, NULL, 0, 0, 0 }
+};
+
+
+static void
+test_problem_limits(void **state)
+{
+    u_char                   *body;
+    time_t                    wanted;
+    ngx_str_t                 name, detail;
+    ngx_uint_t                i, scope;
+    ngx_pool_t               *pool;
+    ngx_autocert_fail_t       fail;
+    ngx_autocert_problem_t    problem;
+    ngx_autocert_response_t   response;
+    ngx_autocert_json_writer_t  w;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(test_limits) / sizeof(test_limits[0]); i++) {
+
+        pool = ngx_create_pool(4096, &ngx_stub_log);
+        assert_non_null(pool);
+
+        test_str(&name, test_limits[i].name);
+        test_str(&detail, test_limits[i].text);
+        test_response(pool, &response, 429, NULL, NULL, NULL);
+
+        assert_int_equal(ngx_autocert_json_writer_init(&w, pool), NGX_OK);
+        ngx_autocert_json_open(&w, NULL, '{');
+        ngx_autocert_json_put_text(&w, "type", &(ngx_str_t)
+            ngx_string("\"urn:ietf:params:acme:error:rateLimited\""));
+        ngx_autocert_json_put_string(&w, "detail", &detail);
+        ngx_autocert_json_close(&w, '}');
+        assert_int_equal(ngx_autocert_json_done(&w, &response.body), NGX_OK);
+
+        assert_int_equal(ngx_autocert_problem_response(pool, &response, &name,
+                                                       NOW, &problem),
+                         NGX_OK);
+        (void) ngx_autocert_problem_fail(pool, &problem, &fail);
+
+        assert_int_equal(fail.kind, LIMITED);
+        assert_int_equal(fail.scope, NAME);
+
+        /* in memory of its own, so that nothing around it is read */
+
+        body = malloc(fail.detail.len);
+        assert_non_null(body);
+        ngx_memcpy(body, fail.detail.data, fail.detail.len);
+        fail.detail.data = body;
+
+        scope = ngx_autocert_limit_scope(&name, &fail);
+
+        wanted = test_limits[i].retry_at;
+        wanted = (wanted < 0) ? NOW : (wanted ? NOW + wanted : 0);
+
+        if (scope != test_limits[i].scope
+            || fail.interval != test_limits[i].interval
+            || fail.span != test_limits[i].span
+            || fail.retry_at != wanted
+            || problem.retry_at != wanted)
+        {
+            fail_msg("%s for %s: scope %lu, %ld s of %ld s, at %ld",
+                     test_limits[i].text, test_limits[i].name,
+                     (unsigned long) scope, (long) fail.interval,
+                     (long) fail.span, (long) fail.retry_at);
+        }
+
+        test_equal(i, &fail.domain,
+                   test_limits[i].domain ? test_limits[i].domain : "");
+
+        free(body);
+        ngx_destroy_pool(pool);
+    }
+}
+
+
+/* Retry-After goes before the text, whose instant is that of a limit only */
+
+static void
+test_problem_retry(void **state)
+{
+    ngx_str_t                 name;
+    ngx_pool_t               *pool;
+    ngx_autocert_problem_t    problem;
+    ngx_autocert_response_t   response;
+
+    static const struct {
+        const char  *body;
+        const char  *retry;
+        time_t       at;        /* after NOW */
+
+    } answers[] = {
+        { "{" ACME("rateLimited") ",\"detail\":\"x" LATER "\"}", "7", 7 },
+        { "{" ACME("rateLimited") ",\"detail\":\"x" LATER "\"}",
+          "Tue, 14 Nov 2023 22:14:20 GMT", 60 },
+        { "{" ACME("rateLimited") ",\"detail\":\"x" LATER "\"}", "soon",
+          3600 },
+        { "{" ACME("malformed") ",\"detail\":\"x" LATER "\"}", NULL, 0 },
+        { "x" LATER, NULL, 0 }
+    };
+
+    ngx_uint_t  i;
+
+    (void) state;
+
+    test_str(&name, "example.org");
+
+    for (i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        pool = ngx_create_pool(4096, &ngx_stub_log);
+        assert_non_null(pool);
+
+        test_response(pool, &response, 429, answers[i].body, answers[i].retry,
+                      NULL);
+        assert_int_equal(ngx_autocert_problem_response(pool, &response, &name,
+                                                       NOW, &problem),
+                         NGX_OK);
+        assert_int_equal(problem.retry_at,
+                         answers[i].at ? NOW + answers[i].at : 0);
+
+        ngx_destroy_pool(pool);
+    }
+}
+
+
+static void
+test_problem_lasting(void **state)
+{
+    ngx_str_t                 name;
+    ngx_uint_t                i;
+    ngx_pool_t               *pool;
+    ngx_autocert_fail_t       fail;
+    ngx_autocert_problem_t    problem;
+    ngx_autocert_response_t   response;
+
+    static const struct {
+        ngx_uint_t   status;
+        const char  *body;
+        ngx_uint_t   lasting;
+
+    } answers[] = {
+        { 403, "{" ACME("caa") "}", 1 },
+        { 0, "{" ACME("caa") "}", 1 },
+        { 400, "{" ACME("rejectedIdentifier") "}", 1 },
+        { 400, "{" ACME("unsupportedIdentifier") "}", 1 },
+        { 400, "{\"type\":\"caa\"}", 1 },
+        { 403, "{" ACME("malformed") ",\"subproblems\":["
+          "{" ACME("dns") "},{" ACME("caa") "," ID("EXAMPLE.org") "}]}", 1 },
+
+        { 403, "{" ACME("malformed") ",\"subproblems\":["
+          "{" ACME("dns") "},{" ACME("caa") "," ID("example.com") "}]}", 0 },
+        { 403, "{" ACME("caaa") "}", 0 },
+        { 403, "{" ACME("CAA") "}", 0 },
+        { 403, "{\"detail\":\"caa\"}", 0 },
+        { 403, "{" ACME("dns") ",\"detail\":\"caa\"}", 0 },
+        { 403, "{" ACME("unauthorized") "}", 0 },
+        { 403, "caa", 0 },
+        { 403, "", 0 },
+        { 429, "{" ACME("rateLimited") "}", 0 },
+        { 503, "{" ACME("rejectedIdentifier") "}", 0 }
+    };
+
+    (void) state;
+
+    test_str(&name, "example.org");
+
+    for (i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        pool = ngx_create_pool(4096, &ngx_stub_log);
+        assert_non_null(pool);
+
+        test_response(pool, &response, answers[i].status, answers[i].body,
+                      NULL, NULL);
+        assert_int_equal(ngx_autocert_problem_response(pool, &response, &name,
+                                                       NOW, &problem),
+                         NGX_OK);
+        (void) ngx_autocert_problem_fail(pool, &problem, &fail);
+
+        if (fail.lasting != answers[i].lasting) {
+            fail_msg("%s: lasting is %d", answers[i].body, fail.lasting);
+        }
+
+        ngx_destroy_pool(pool);
+    }
+}
+
+
 static void
 test_problem_memory(void **state)
 {
@@ -375,6 +686,9 @@ main(void)
         cmocka_unit_test(test_problem_response),
         cmocka_unit_test(test_problem_parse),
         cmocka_unit_test(test_problem_size),
+        cmocka_unit_test(test_problem_limits),
+        cmocka_unit_test(test_problem_retry),
+        cmocka_unit_test(test_problem_lasting),
         cmocka_unit_test(test_problem_memory)
     };
 
