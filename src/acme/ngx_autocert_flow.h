@@ -116,11 +116,7 @@ typedef struct {
     time_t                    start;        /* 0: it says nothing */
     time_t                    end;
     time_t                    retry_at;     /* ask again; 0: it did not say */
-<<<<<<< HEAD
     ngx_str_t                 url;          /* why so; printable or empty */
-=======
-    ngx_str_t                 url;          /* why; printable, or empty */
->>>>>>> 79c240627257321f2a704133a9d0a53e23d317a8
 } ngx_autocert_window_t;
 
 
