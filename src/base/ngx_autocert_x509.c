@@ -2,8 +2,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_autocert_x509.h"
+#include "ngx_autocert_base64.h"
 #include "ngx_autocert_pem.h"
+#include "ngx_autocert_x509.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -34,6 +35,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain);
+static ngx_int_t ngx_autocert_x509_certid(ngx_autocert_chain_t *chain);
 static ngx_int_t ngx_autocert_x509_time(const ASN1_TIME *in, time_t *t);
 static ASN1_OCTET_STRING *ngx_autocert_x509_ip(ngx_str_t *name);
 static ngx_int_t ngx_autocert_x509_leaf_check(X509 *leaf, ngx_str_t *name,
@@ -391,7 +393,63 @@ ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain)
 
     key = X509_get0_pubkey(leaf);
 
-    return key ? ngx_autocert_key_id(key, chain->id) : NGX_ERROR;
+    if (key == NULL || ngx_autocert_key_id(key, chain->id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    chain->curve = ngx_autocert_key_curve(key);
+
+    return ngx_autocert_x509_certid(chain);
+}
+
+
+/* RFC 9773, 4.1: the content octets of the serial, as DER has them. */
+
+static ngx_int_t
+ngx_autocert_x509_certid(ngx_autocert_chain_t *chain)
+{
+    int                       len;
+    X509                     *leaf;
+    size_t                    n, size;
+    u_char                   *der, *p;
+    const ASN1_OCTET_STRING  *id;
+
+    leaf = sk_X509_value(chain->certs, 0);
+
+    id = X509_get0_authority_key_id(leaf);
+
+    if (id == NULL || ASN1_STRING_length(id) == 0) {
+        return NGX_OK;
+    }
+
+    der = NULL;
+
+    len = i2d_ASN1_INTEGER(X509_get0_serialNumber(leaf), &der);
+    if (len <= 0) {
+        return NGX_ERROR;
+    }
+
+    /* behind a tag and a length of one byte each: a longer one cannot fit */
+
+    n = ASN1_STRING_length(id);
+    size = len - 2;
+
+    if (n <= NGX_AUTOCERT_X509_CERTID
+        && size < 0x80
+        && ngx_autocert_base64_length(n) + 1
+           + ngx_autocert_base64_length(size) <= NGX_AUTOCERT_X509_CERTID)
+    {
+        p = ngx_autocert_base64_encode(chain->certid,
+                                       ASN1_STRING_get0_data(id), n);
+        *p++ = '.';
+        p = ngx_autocert_base64_encode(p, der + 2, size);
+
+        chain->certid_len = p - chain->certid;
+    }
+
+    OPENSSL_free(der);
+
+    return NGX_OK;
 }
 
 

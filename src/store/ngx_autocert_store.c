@@ -18,8 +18,6 @@
 #define NGX_AUTOCERT_STORE_NEXT   "privkey.next.pem"
 
 
-static ngx_int_t ngx_autocert_store_dir(ngx_autocert_store_t *store,
-    ngx_str_t *name, ngx_autocert_store_dir_t *dir, ngx_uint_t create);
 static ngx_int_t ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
     ngx_autocert_pair_t *pair, ngx_uint_t locked);
 static ngx_int_t ngx_autocert_store_chain_read(ngx_autocert_store_dir_t *dir,
@@ -203,24 +201,6 @@ ngx_autocert_store_unlock(ngx_autocert_store_t *store)
     (void) close(store->lock);
 
     store->lock = -1;
-}
-
-
-static ngx_int_t
-ngx_autocert_store_dir(ngx_autocert_store_t *store, ngx_str_t *name,
-    ngx_autocert_store_dir_t *dir, ngx_uint_t create)
-{
-    char  segment[NGX_AUTOCERT_STORE_NAME];
-
-    if (ngx_autocert_store_file_segment(name, segment) != NGX_OK) {
-        dir->fd = -1;
-        dir->path = store->path;
-        return ngx_autocert_store_file_refuse(dir, NULL,
-                           "cannot hold a name with these characters", NULL);
-    }
-
-    return ngx_autocert_store_dir_open(dir, store->fd, &store->path, segment,
-                                       create);
 }
 
 

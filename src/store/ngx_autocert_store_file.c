@@ -278,6 +278,24 @@ ngx_autocert_store_dir_open(ngx_autocert_store_dir_t *dir, int parent,
 }
 
 
+ngx_int_t
+ngx_autocert_store_dir(ngx_autocert_store_t *store, ngx_str_t *name,
+    ngx_autocert_store_dir_t *dir, ngx_uint_t create)
+{
+    char  segment[NGX_AUTOCERT_STORE_NAME];
+
+    if (ngx_autocert_store_file_segment(name, segment) != NGX_OK) {
+        dir->fd = -1;
+        dir->path = store->path;
+        return ngx_autocert_store_file_refuse(dir, NULL,
+                           "cannot hold a name with these characters", NULL);
+    }
+
+    return ngx_autocert_store_dir_open(dir, store->fd, &store->path, segment,
+                                       create);
+}
+
+
 void
 ngx_autocert_store_dir_close(ngx_autocert_store_dir_t *dir)
 {

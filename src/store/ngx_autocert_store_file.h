@@ -54,6 +54,10 @@ ngx_int_t ngx_autocert_store_dir_check(ngx_autocert_store_dir_t *dir,
  */
 ngx_int_t ngx_autocert_store_dir_open(ngx_autocert_store_dir_t *dir,
     int parent, ngx_str_t *path, const char *name, ngx_uint_t create);
+
+/* The directory of a name, likewise; NGX_ERROR also if it is no segment. */
+ngx_int_t ngx_autocert_store_dir(ngx_autocert_store_t *store,
+    ngx_str_t *name, ngx_autocert_store_dir_t *dir, ngx_uint_t create);
 void ngx_autocert_store_dir_close(ngx_autocert_store_dir_t *dir);
 ngx_int_t ngx_autocert_store_dir_sync(ngx_autocert_store_dir_t *dir);
 

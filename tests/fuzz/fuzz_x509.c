@@ -54,6 +54,10 @@ fuzz_x509_chain(ngx_autocert_chain_t *chain)
         abort();
     }
 
+    if (chain->certid_len > NGX_AUTOCERT_X509_CERTID) {
+        abort();
+    }
+
     /* with its own key the check goes all the way */
 
     key = X509_get0_pubkey(sk_X509_value(chain->certs, 0));

@@ -17,6 +17,8 @@
 #include "../../src/base/ngx_autocert_json.h"
 #include "../../src/base/ngx_autocert_x509.h"
 #include "../../src/store/ngx_autocert_store.h"
+#include "../../src/store/ngx_autocert_store_account.h"
+#include "../../src/store/ngx_autocert_store_ca.h"
 #include "../../src/store/ngx_autocert_store_file.h"
 #include "../../src/store/ngx_autocert_store_state.h"
 #include "ngx_stub.h"
@@ -45,6 +47,7 @@ typedef struct {
 static char                   test_dir[64];     /* the store is in here */
 static char                   test_path[80];
 static ngx_str_t              test_name = ngx_string("example.org");
+static ngx_str_t              test_ca = ngx_string("https://ca.example/dir");
 static ngx_pool_t            *test_pool;
 static ngx_autocert_store_t   test_store;
 static ngx_autocert_fail_t    test_fail;
@@ -787,6 +790,7 @@ test_store_names(void **state)
     ngx_autocert_chain_t  *chain;
     ngx_autocert_state_t   st;
     ngx_autocert_stamp_t   stamp;
+    ngx_autocert_issued_t  issued;
 
     ngx_str_t  names[] = {
         ngx_string(""), ngx_string("."), ngx_string(".."),
@@ -800,6 +804,7 @@ test_store_names(void **state)
     memset(long_name, 'a', sizeof(long_name));
     memset(&zero, 0, sizeof(zero));
     memset(&st, 0, sizeof(st));
+    memset(&issued, 0, sizeof(issued));
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 
@@ -836,6 +841,17 @@ test_store_names(void **state)
                                                       &names[i], &st,
                                                       &test_fail),
                          NGX_ERROR);
+
+        assert_int_equal(ngx_autocert_store_issued_get(&test_store, test_pool,
+                                                       &test_ca, &names[i],
+                                                       &issued, &test_fail),
+                         NGX_ERROR);
+        test_has(test_fail.why, "name");
+        assert_int_equal(ngx_autocert_store_issued_put(&test_store, test_pool,
+                                                       &test_ca, &names[i],
+                                                       &issued, &test_fail),
+                         NGX_ERROR);
+        test_has(test_fail.why, "name");
 
         ngx_autocert_store_next_drop(&test_store, &names[i]);
 
@@ -1761,26 +1777,40 @@ test_store_set_aside(void **state)
 static void
 test_state_fill(ngx_autocert_state_t *st)
 {
-    ngx_uint_t  i;
-
     memset(st, 0, sizeof(ngx_autocert_state_t));
 
+    ngx_str_set(&st->key, "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+    ngx_str_set(&st->issuer, "https://other.example/dir");
+    ngx_str_set(&st->account, "https://other.example/acct/1");
+    st->issued_at = TEST_NOW - 5;
+    st->window_start = TEST_NOW + 1000;
+    st->window_end = TEST_NOW + 2000;
+    st->renew_at = 253402300799;
+    st->look_at = TEST_NOW + 7;
+    st->looks = 4294967295;
+
     ngx_str_set(&st->ca, "https://ca.example/dir");
+    st->setup = 0xfedcba98;
     ngx_str_set(&st->order, "https://ca.example/order/\"1\"\\2");
     ngx_str_set(&st->challenge, "tls-alpn-01");
     ngx_str_set(&st->token, "aZ09-_0123456789");
-    ngx_str_set(&st->why, "the CA says \"no\"");
-    ngx_str_set(&st->detail, "d\xc3\xa9tail \\ of it");
-    st->renew_at = 253402300799;
+    st->tries = 2;
     st->failures = 3;
     st->next_attempt = TEST_NOW + 60;
-    st->kind = NGX_AUTOCERT_FAIL_LIMITED;
+    st->kind = NGX_AUTOCERT_FAIL_BUDGET;
+    ngx_str_set(&st->why, "the CA says \"no\"");
+    ngx_str_set(&st->detail, "d\xc3\xa9tail \\ of it");
     st->failed_at = TEST_NOW;
-    st->issued_at = TEST_NOW - 5;
-    st->nissued = NGX_AUTOCERT_STATE_BUDGET;
+}
 
-    for (i = 0; i < NGX_AUTOCERT_STATE_BUDGET; i++) {
-        st->issued[i] = TEST_NOW - i * 100;
+
+static void
+test_str_equal(ngx_str_t *a, ngx_str_t *b)
+{
+    assert_int_equal(a->len, b->len);
+
+    if (a->len) {
+        assert_memory_equal(a->data, b->data, a->len);
     }
 }
 
@@ -1788,28 +1818,28 @@ test_state_fill(ngx_autocert_state_t *st)
 static void
 test_state_equal(ngx_autocert_state_t *a, ngx_autocert_state_t *b)
 {
-    ngx_uint_t  i;
-
-    ngx_str_t  *strings[][2] = {
-        { &a->ca, &b->ca }, { &a->order, &b->order },
-        { &a->why, &b->why }, { &a->detail, &b->detail },
-        { &a->challenge, &b->challenge }, { &a->token, &b->token }
-    };
-
-    for (i = 0; i < 6; i++) {
-        assert_int_equal(strings[i][0]->len, strings[i][1]->len);
-        assert_memory_equal(strings[i][0]->data, strings[i][1]->data,
-                            strings[i][0]->len);
-    }
-
+    test_str_equal(&a->key, &b->key);
+    test_str_equal(&a->issuer, &b->issuer);
+    test_str_equal(&a->account, &b->account);
+    assert_int_equal(a->issued_at, b->issued_at);
+    assert_int_equal(a->window_start, b->window_start);
+    assert_int_equal(a->window_end, b->window_end);
     assert_int_equal(a->renew_at, b->renew_at);
+    assert_int_equal(a->look_at, b->look_at);
+    assert_int_equal(a->looks, b->looks);
+
+    test_str_equal(&a->ca, &b->ca);
+    assert_int_equal(a->setup, b->setup);
+    test_str_equal(&a->order, &b->order);
+    test_str_equal(&a->challenge, &b->challenge);
+    test_str_equal(&a->token, &b->token);
+    assert_int_equal(a->tries, b->tries);
     assert_int_equal(a->failures, b->failures);
     assert_int_equal(a->next_attempt, b->next_attempt);
     assert_int_equal(a->kind, b->kind);
+    test_str_equal(&a->why, &b->why);
+    test_str_equal(&a->detail, &b->detail);
     assert_int_equal(a->failed_at, b->failed_at);
-    assert_int_equal(a->issued_at, b->issued_at);
-    assert_int_equal(a->nissued, b->nissued);
-    assert_memory_equal(a->issued, b->issued, sizeof(a->issued));
 }
 
 
@@ -1857,6 +1887,7 @@ test_store_state(void **state)
             memset(text, '\\', sizeof(text));
             st.ca.data = st.order.data = url;
             st.ca.len = st.order.len = 2048;
+            st.issuer = st.account = st.ca;
             st.why.data = st.detail.data = text;
             st.why.len = st.detail.len = 1024;
         }
@@ -1885,19 +1916,28 @@ test_store_state(void **state)
 
     /* what get would refuse is not put */
 
-    for (i = 0; i < 10; i++) {
+    for (i = 0; i < 19; i++) {
         test_state_fill(&st);
 
         switch (i) {
         case 0: st.ca.data = url; st.ca.len = 2049; break;
         case 1: ngx_str_set(&st.order, "https://a b"); break;
         case 2: st.renew_at = -1; break;
-        case 3: st.kind = 6; break;
-        case 4: st.nissued = NGX_AUTOCERT_STATE_BUDGET + 1; break;
-        case 5: st.issued[7] = -1; break;
+        case 3: st.kind = NGX_AUTOCERT_FAIL_BUDGET + 1; break;
+        case 4: st.setup = 0x100000000; break;
+        case 5: st.issued_at = -1; break;
         case 6: st.failures = 0x100000000; break;
         case 7: st.token.data = url; st.token.len = 129; break;
         case 8: ngx_str_set(&st.challenge, "../x"); break;
+        case 9: ngx_str_set(&st.key, "a+b"); break;
+        case 10: ngx_str_set(&st.issuer, "a\n"); break;
+        case 11: st.account.data = url; st.account.len = 2049; break;
+        case 12: st.window_start = -1; break;
+        case 13: st.window_end = 253402300800; break;
+        case 14: st.look_at = -1; break;
+        case 15: st.looks = (ngx_uint_t) -1; break;
+        case 16: st.tries = 0x100000000; break;
+        case 17: st.failed_at = -1; break;
         default: st.next_attempt = 253402300800; break;
         }
 
@@ -1942,12 +1982,15 @@ test_store_state_damaged(void **state)
         "{\"renew_at\":1e3}", "{\"renew_at\":253402300800}",
         "{\"next_attempt\":99999999999999999999}", "{\"failed_at\":[1]}",
         "{\"issued_at\":-1}", "{\"failures\":-1}", "{\"failures\":4294967296}",
-        "{\"kind\":6}", "{\"kind\":-1}", "{\"issued\":1}", "{\"issued\":{}}",
-        "{\"issued\":[\"1\"]}", "{\"issued\":[-1]}", "{\"issued\":[1,null]}",
-        "{\"issued\":[1.0]}", "{\"issued\":[253402300800]}",
-        "{\"issued\":[99999999999999999999]}",
-        "{\"issued\":[0,1,2,3,4,5,6,7,8,-1]}",
-        "{\"ca\":\"https://x\",\"kind\":3,\"issued\":[7],\"why\":0}"
+        "{\"kind\":7}", "{\"kind\":-1}", "{\"kind\":\"6\"}",
+        "{\"key\":\"a+b\"}", "{\"key\":1}", "{\"issuer\":\"a b\"}",
+        "{\"issuer\":[]}", "{\"account\":\"\\u0001\"}", "{\"account\":0}",
+        "{\"window_start\":-1}", "{\"window_start\":253402300800}",
+        "{\"window_end\":\"2026-01-01T00:00:00Z\"}", "{\"window_end\":1.5}",
+        "{\"look_at\":-1}", "{\"looks\":4294967296}", "{\"looks\":-1}",
+        "{\"setup\":4294967296}", "{\"setup\":-1}", "{\"setup\":\"0xfe\"}",
+        "{\"tries\":4294967296}", "{\"tries\":true}",
+        "{\"ca\":\"https://x\",\"kind\":3,\"setup\":7,\"why\":0}"
     };
 
     (void) state;
@@ -1979,22 +2022,62 @@ test_store_state_damaged(void **state)
         assert_memory_equal(&st, &zero, sizeof(zero));
     }
 
-    /* what a later version may write */
-
-    test_put_text(test_in("state.json"),
-                  "{\"later\":{\"a\":[]},\"ca\":null,\"failures\":2,"
-                  "\"issued\":[9,8,7,6,5,4,3,2,1,0]}");
-    assert_int_equal(test_state_get(&st), NGX_OK);
-    assert_int_equal(st.ca.len, 0);
-    assert_int_equal(st.failures, 2);
-    assert_int_equal(st.nissued, NGX_AUTOCERT_STATE_BUDGET);
-    assert_int_equal(st.issued[0], 9);
-    assert_int_equal(st.issued[7], 2);
-
     (void) unlink(test_in("state.json"));
     assert_int_equal(symlink("/etc/passwd", test_in("state.json")), 0);
     assert_int_equal(test_state_get(&st), NGX_ERROR);
     test_has(test_fail.why, "symbolic link");
+}
+
+
+/* What other versions have written, or may write. */
+
+static void
+test_store_state_versions(void **state)
+{
+    ngx_uint_t             i;
+    ngx_autocert_state_t   st, want;
+
+    static char  *texts[] = {
+
+        "{\"ca\":\"https://ca.example/dir\",\"renew_at\":1800000000,"
+        "\"order\":\"https://ca.example/order/1\",\"challenge\":\"http-01\","
+        "\"token\":\"abc\",\"failures\":2,\"next_attempt\":1800000060,"
+        "\"kind\":3,\"why\":\"no\",\"detail\":\"\",\"failed_at\":1799999999,"
+        "\"issued_at\":1799999000,\"issued\":[1799999000,1799990000]}",
+
+        "{\"issued\":[-1],\"later\":{\"a\":[1,{}]},\"ca\":null,\"looks\":0,"
+        "\"failures\":2,\"key\":\"\"}",
+
+        "{}"
+    };
+
+    (void) state;
+
+    test_put_pair(NULL, NULL, NULL);
+
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+
+        memset(&want, 0, sizeof(want));
+
+        if (i == 0) {
+            ngx_str_set(&want.ca, "https://ca.example/dir");
+            ngx_str_set(&want.order, "https://ca.example/order/1");
+            ngx_str_set(&want.challenge, "http-01");
+            ngx_str_set(&want.token, "abc");
+            ngx_str_set(&want.why, "no");
+            want.renew_at = 1800000000;
+            want.next_attempt = 1800000060;
+            want.kind = NGX_AUTOCERT_FAIL_LIMITED;
+            want.failed_at = 1799999999;
+            want.issued_at = 1799999000;
+        }
+
+        want.failures = (i < 2) ? 2 : 0;
+
+        test_put_text(test_in("state.json"), texts[i]);
+        assert_int_equal(test_state_get(&st), NGX_OK);
+        test_state_equal(&st, &want);
+    }
 }
 
 
@@ -2006,9 +2089,6 @@ test_account(const char *file)
     return test_file("%s/.accounts/1242d0bcd49c7eabd2dea91d14ff4af8/%s",
                      test_path, file);
 }
-
-
-static ngx_str_t  test_ca = ngx_string("https://ca.example/dir");
 
 
 static ngx_int_t
@@ -2230,23 +2310,734 @@ test_store_account_damaged(void **state)
 }
 
 
+static void
+test_ca_fill(ngx_autocert_ca_t *ca)
+{
+    ngx_uint_t  i;
+
+    memset(ca, 0, sizeof(ngx_autocert_ca_t));
+
+    ca->hold = TEST_NOW + 3600;
+    ca->failures = 4;
+    ca->failed_at = TEST_NOW;
+    ca->kind = NGX_AUTOCERT_FAIL_NETWORK;
+    ngx_str_set(&ca->why, "could not \"connect\"");
+    ngx_str_set(&ca->detail, "\\ d\xc3\xa9tail");
+    ca->contacts_at = TEST_NOW + 86400;
+
+    ca->nslots = NGX_AUTOCERT_STORE_SLOTS;
+
+    for (i = 0; i < NGX_AUTOCERT_STORE_SLOTS; i++) {
+        ca->slots[i].at = TEST_NOW + i * 600;
+        ca->slots[i].n = 4294967295 - i;
+    }
+
+    ca->ndomains = NGX_AUTOCERT_STORE_DOMAINS;
+
+    for (i = 0; i < NGX_AUTOCERT_STORE_DOMAINS; i++) {
+        ca->domains[i].len = 253;
+        memset(ca->domains[i].data, 'a' + i, 253);
+        ca->domains[i].data[3] = '.';
+        ca->domains[i].data[5] = '-';
+        ca->domains[i].data[7] = '0';
+        ca->domains[i].data[8] = '9';
+        ca->domains[i].data[9] = 'z';
+        ca->domains[i].until = TEST_NOW + i;
+        ca->domains[i].interval = 12096 + i;
+        ca->domains[i].end = 253402300799 - i;
+    }
+}
+
+
+static void
+test_ca_equal(ngx_autocert_ca_t *a, ngx_autocert_ca_t *b)
+{
+    ngx_uint_t  i;
+
+    assert_int_equal(a->hold, b->hold);
+    assert_int_equal(a->failures, b->failures);
+    assert_int_equal(a->failed_at, b->failed_at);
+    assert_int_equal(a->kind, b->kind);
+    test_str_equal(&a->why, &b->why);
+    test_str_equal(&a->detail, &b->detail);
+    assert_int_equal(a->contacts_at, b->contacts_at);
+    assert_int_equal(a->nslots, b->nslots);
+    assert_memory_equal(a->slots, b->slots, sizeof(a->slots));
+    assert_int_equal(a->ndomains, b->ndomains);
+
+    for (i = 0; i < a->ndomains; i++) {
+        assert_int_equal(a->domains[i].len, b->domains[i].len);
+        assert_memory_equal(a->domains[i].data, b->domains[i].data,
+                            a->domains[i].len);
+        assert_int_equal(a->domains[i].until, b->domains[i].until);
+        assert_int_equal(a->domains[i].interval, b->domains[i].interval);
+        assert_int_equal(a->domains[i].end, b->domains[i].end);
+    }
+}
+
+
+static ngx_int_t
+test_ca_get(ngx_autocert_ca_t *ca)
+{
+    memset(ca, 1, sizeof(ngx_autocert_ca_t));
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_ca_get(&test_store, test_pool, &test_ca, ca,
+                                     &test_fail);
+}
+
+
+static ngx_int_t
+test_ca_put(ngx_autocert_ca_t *ca)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_ca_put(&test_store, test_pool, &test_ca, ca,
+                                     &test_fail);
+}
+
+
+static void
+test_store_ca(void **state)
+{
+    u_char              text[2000];
+    EVP_PKEY           *key;
+    ngx_str_t           url, s;
+    ngx_uint_t          i;
+    ngx_array_t         contacts;
+    ngx_autocert_ca_t   ca, back;
+
+    static ngx_str_t          other = ngx_string("https://ca.example/dir2");
+    static ngx_autocert_ca_t  zero;
+
+    (void) state;
+
+    assert_int_equal(test_ca_get(&back), NGX_DECLINED);
+    assert_memory_equal(&back, &zero, sizeof(zero));
+    assert_false(test_exists(test_file("%s/.accounts", test_path)));
+
+    test_ca_fill(&ca);
+
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(test_ca_put(&ca), NGX_OK);
+        assert_int_equal(test_mode_of(test_account("")), 0700);
+        assert_int_equal(test_mode_of(test_account("state.json")), 0600);
+        assert_int_equal(test_ca_get(&back), NGX_OK);
+        test_ca_equal(&ca, &back);
+
+        ca = zero;
+    }
+
+    assert_int_equal(test_mode_of(test_file("%s/.accounts", test_path)),
+                     0700);
+
+    /* of that CA alone, and of no account */
+
+    assert_int_equal(ngx_autocert_store_ca_get(&test_store, test_pool, &other,
+                                               &back, &test_fail),
+                     NGX_DECLINED);
+    assert_int_equal(test_account_get(&key, &url, &contacts), NGX_DECLINED);
+
+    /* beside one */
+
+    test_ca_fill(&ca);
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+    assert_int_equal(test_account_put(test_old.key, "https://x", NULL),
+                     NGX_OK);
+    assert_int_equal(test_ca_get(&back), NGX_OK);
+    test_ca_equal(&ca, &back);
+
+    /* made printable and short on the way */
+
+    memset(text, 'x', sizeof(text));
+    ca.why.data = text;
+    ca.why.len = sizeof(text);
+    ngx_str_set(&ca.detail, "a\n\x1b\xff");
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+    assert_int_equal(test_ca_get(&back), NGX_OK);
+    assert_int_equal(back.why.len, 1024);
+    assert_int_equal(back.detail.len, 4);
+    assert_memory_equal(back.detail.data, "a???", 4);
+
+    /* what get would refuse is not put */
+
+    for (i = 0; i < 18; i++) {
+        test_ca_fill(&ca);
+
+        switch (i) {
+        case 0: ca.hold = -1; break;
+        case 1: ca.failures = 0x100000000; break;
+        case 2: ca.failed_at = 253402300800; break;
+        case 3: ca.kind = NGX_AUTOCERT_FAIL_BUDGET + 1; break;
+        case 4: ca.contacts_at = -1; break;
+        case 5: ca.nslots = NGX_AUTOCERT_STORE_SLOTS + 1; break;
+        case 6: ca.slots[NGX_AUTOCERT_STORE_SLOTS - 1].at = -1; break;
+        case 7: ca.slots[0].n = 0x100000000; break;
+        case 8: ca.ndomains = NGX_AUTOCERT_STORE_DOMAINS + 1; break;
+        case 9: ca.domains[15].len = 0; break;
+        case 10: ca.domains[0].len = 254; break;
+        case 11: ca.domains[15].data[252] = 'A'; break;
+        case 12: ca.domains[0].data[0] = '_'; break;
+        case 13: ca.domains[0].data[1] = '/'; break;
+        case 14: ca.domains[0].data[2] = '\0'; break;
+        case 15: ca.domains[15].until = -1; break;
+        case 16: ca.domains[0].interval = -1; break;
+        default: ca.domains[0].end = 253402300800; break;
+        }
+
+        if (test_ca_put(&ca) != NGX_ERROR) {
+            fail_msg("put: %d", (int) i);
+        }
+
+        test_has(test_fail.why, "state.json");
+    }
+
+    assert_int_equal(test_ca_get(&back), NGX_OK);
+    assert_int_equal(back.why.len, 1024);
+
+    (void) unlink(test_account("state.json"));
+    s.data = text;
+    s.len = sizeof(text);
+    test_put(test_account("state.json"), &s, 0640);
+    assert_int_equal(test_ca_get(&back), NGX_ERROR);
+    test_has(test_fail.why, "chmod 600");
+    assert_memory_equal(&back, &zero, sizeof(zero));
+}
+
+
+static void
+test_store_ca_damaged(void **state)
+{
+    size_t              n;
+    ngx_str_t           text;
+    ngx_uint_t          i;
+    ngx_autocert_ca_t   ca;
+
+    static ngx_autocert_ca_t  zero;
+
+#define TEST_SLOTS(s)    "{\"hold\":1,\"slots\":" s "}"
+#define TEST_DOMAINS(s)  "{\"hold\":1,\"slots\":[[1,2]],\"domains\":" s "}"
+#define TEST_DOMAIN(s)   TEST_DOMAINS("[{\"domain\":\"a\"},{" s "}]")
+
+    static char  *cases[] = {
+        "", "{", "[]", "null", "{} x", "{\"hold\":1,\"hold\":1}",
+        "{\"hold\":-1}", "{\"hold\":253402300800}", "{\"hold\":\"1\"}",
+        "{\"failures\":4294967296}", "{\"failures\":-1}",
+        "{\"failed_at\":1.5}", "{\"kind\":7}", "{\"kind\":-1}",
+        "{\"why\":1}", "{\"detail\":[]}", "{\"contacts_at\":-1}",
+
+        TEST_SLOTS("1"), TEST_SLOTS("{}"), TEST_SLOTS("\"\""),
+        TEST_SLOTS("[1]"), TEST_SLOTS("[null]"), TEST_SLOTS("[{}]"),
+        TEST_SLOTS("[[]]"), TEST_SLOTS("[[1]]"), TEST_SLOTS("[[1,2,3]]"),
+        TEST_SLOTS("[[1,2],[1,null]]"), TEST_SLOTS("[[\"1\",2]]"),
+        TEST_SLOTS("[[-1,2]]"), TEST_SLOTS("[[1,-2]]"),
+        TEST_SLOTS("[[1.0,2]]"), TEST_SLOTS("[[1,2e1]]"),
+        TEST_SLOTS("[[253402300800,2]]"), TEST_SLOTS("[[1,4294967296]]"),
+        TEST_SLOTS("[[99999999999999999999,2]]"),
+        TEST_SLOTS("[[-1,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],"
+                   "[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],"
+                   "[0,0],[0,0],[0,0]]"),
+
+        TEST_DOMAINS("1"), TEST_DOMAINS("{}"), TEST_DOMAINS("\"a\""),
+        TEST_DOMAINS("[\"a\"]"), TEST_DOMAINS("[null]"),
+        TEST_DOMAINS("[{}]"), TEST_DOMAINS("[[]]"),
+        TEST_DOMAIN("\"domain\":null"), TEST_DOMAIN("\"domain\":1"),
+        TEST_DOMAIN("\"domain\":\"\""), TEST_DOMAIN("\"domain\":\"A\""),
+        TEST_DOMAIN("\"domain\":\"a_b\""), TEST_DOMAIN("\"domain\":\"a/b\""),
+        TEST_DOMAIN("\"domain\":\"a\\u0000\""),
+        TEST_DOMAIN("\"domain\":\"\xc3\xa9\""),
+        TEST_DOMAIN("\"domain\":\"*.a\""),
+        TEST_DOMAIN("\"domain\":\"a`\""), TEST_DOMAIN("\"domain\":\"a{\""),
+        TEST_DOMAIN("\"domain\":\"a:\""), TEST_DOMAIN("\"domain\":\"a b\""),
+        TEST_DOMAIN("\"domain\":\"b\",\"until\":-1"),
+        TEST_DOMAIN("\"domain\":\"b\",\"interval\":1.5"),
+        TEST_DOMAIN("\"domain\":\"b\",\"end\":253402300800"),
+        TEST_DOMAIN("\"domain\":\"b\",\"end\":\"\"")
+    };
+
+    (void) state;
+
+    memset(&ca, 0, sizeof(ca));
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_put_text(test_account("state.json"), cases[i]);
+
+        if (test_ca_get(&ca) != NGX_ERROR) {
+            fail_msg("taken: %s", cases[i]);
+        }
+
+        assert_memory_equal(&ca, &zero, sizeof(zero));
+        test_has(test_fail.why, "state.json\" is damaged: ");
+    }
+
+    /* a text that is cut anywhere */
+
+    test_ca_fill(&ca);
+    assert_int_equal(ngx_autocert_store_ca_print(test_pool, &ca, &text),
+                     NGX_OK);
+
+    n = text.len;
+
+    for (text.len = 0; text.len < n; text.len += 41) {
+        test_put(test_account("state.json"), &text, 0600);
+        assert_int_equal(test_ca_get(&ca), NGX_ERROR);
+        assert_memory_equal(&ca, &zero, sizeof(zero));
+    }
+
+    (void) unlink(test_account("state.json"));
+    assert_int_equal(symlink("/etc/passwd", test_account("state.json")), 0);
+    assert_int_equal(test_ca_get(&ca), NGX_ERROR);
+    test_has(test_fail.why, "symbolic link");
+
+    /* written again, it is a file */
+
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+    assert_int_equal(test_ca_get(&ca), NGX_OK);
+}
+
+
+/* What a later version may write, and more than there is room for. */
+
+static void
+test_store_ca_versions(void **state)
+{
+    char               *p, text[8192];
+    u_char              domain[254];
+    ngx_uint_t          i;
+    ngx_autocert_ca_t   ca;
+
+    (void) state;
+
+    memset(&ca, 0, sizeof(ca));
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+
+    test_put_text(test_account("state.json"),
+                  "{\"later\":[{}],\"hold\":7,\"slots\":null,\"domains\":["
+                  "{\"later\":{},\"end\":null,\"domain\":\"a.b-c.0\"}]}");
+    assert_int_equal(test_ca_get(&ca), NGX_OK);
+    assert_int_equal(ca.hold, 7);
+    assert_int_equal(ca.nslots, 0);
+    assert_int_equal(ca.ndomains, 1);
+    assert_int_equal(ca.domains[0].len, 7);
+    assert_memory_equal(ca.domains[0].data, "a.b-c.0", 7);
+    assert_int_equal(ca.domains[0].end, 0);
+
+    /* the oldest are first, and go */
+
+    p = text + sprintf(text, "{\"slots\":[[100,0]");
+
+    for (i = 1; i < 23; i++) {
+        p += sprintf(p, ",[%d,%d]", (int) (100 + i), (int) i);
+    }
+
+    p += sprintf(p, "],\"domains\":[{\"domain\":\"d0\"}");
+
+    for (i = 1; i < 18; i++) {
+        p += sprintf(p, ",{\"domain\":\"d%d\",\"until\":%d}", (int) i,
+                     (int) i);
+    }
+
+    (void) sprintf(p, "]}");
+
+    test_put_text(test_account("state.json"), text);
+    assert_int_equal(test_ca_get(&ca), NGX_OK);
+
+    assert_int_equal(ca.nslots, NGX_AUTOCERT_STORE_SLOTS);
+
+    for (i = 0; i < ca.nslots; i++) {
+        assert_int_equal(ca.slots[i].at, 103 + i);
+        assert_int_equal(ca.slots[i].n, 3 + i);
+    }
+
+    assert_int_equal(ca.ndomains, NGX_AUTOCERT_STORE_DOMAINS);
+    assert_memory_equal(ca.domains[0].data, "d2", 2);
+    assert_memory_equal(ca.domains[15].data, "d17", 3);
+
+    for (i = 0; i < ca.ndomains; i++) {
+        assert_int_equal(ca.domains[i].until, 2 + i);
+    }
+
+    /* a domain that is too long by one */
+
+    for (i = 253; i <= 254; i++) {
+        memset(domain, 'a', sizeof(domain));
+        (void) sprintf(text, "{\"domains\":[{\"domain\":\"%.*s\"}]}", (int) i,
+                       domain);
+        test_put_text(test_account("state.json"), text);
+        assert_int_equal(test_ca_get(&ca), i == 253 ? NGX_OK : NGX_ERROR);
+        assert_int_equal(ca.ndomains, i == 253);
+    }
+}
+
+
+static void
+test_issued_fill(ngx_autocert_issued_t *issued)
+{
+    ngx_uint_t  i;
+
+    memset(issued, 0, sizeof(ngx_autocert_issued_t));
+
+    issued->life = 90 * 86400;
+    ngx_str_set(&issued->order, "https://ca.example/order/\"1\"");
+    issued->n = NGX_AUTOCERT_STORE_ISSUED;
+
+    for (i = 0; i < NGX_AUTOCERT_STORE_ISSUED; i++) {
+        issued->at[i] = TEST_NOW - i * 100;
+    }
+}
+
+
+static void
+test_issued_equal(ngx_autocert_issued_t *a, ngx_autocert_issued_t *b)
+{
+    assert_int_equal(a->life, b->life);
+    test_str_equal(&a->order, &b->order);
+    assert_int_equal(a->n, b->n);
+    assert_memory_equal(a->at, b->at, sizeof(a->at));
+}
+
+
+static ngx_int_t
+test_issued_get(ngx_str_t *name, ngx_autocert_issued_t *issued)
+{
+    memset(issued, 1, sizeof(ngx_autocert_issued_t));
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_issued_get(&test_store, test_pool, &test_ca,
+                                         name, issued, &test_fail);
+}
+
+
+static ngx_int_t
+test_issued_put(ngx_str_t *name, ngx_autocert_issued_t *issued)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_issued_put(&test_store, test_pool, &test_ca,
+                                         name, issued, &test_fail);
+}
+
+
+static void
+test_store_issued(void **state)
+{
+    char                   *dir, *file;
+    u_char                  url[2049], name[255];
+    ngx_str_t               other;
+    ngx_uint_t              i;
+    ngx_autocert_issued_t   issued, back;
+
+    static ngx_str_t              ca = ngx_string("https://ca.example/dir2");
+    static ngx_autocert_issued_t  zero;
+
+    (void) state;
+
+    assert_int_equal(test_issued_get(&test_name, &back), NGX_DECLINED);
+    assert_memory_equal(&back, &zero, sizeof(zero));
+    assert_false(test_exists(test_file("%s/.accounts", test_path)));
+
+    test_issued_fill(&issued);
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(test_issued_put(&test_name, &issued), NGX_OK);
+        assert_int_equal(test_mode_of(test_account("issued/example.org.json")),
+                         0600);
+        assert_int_equal(test_issued_get(&test_name, &back), NGX_OK);
+        test_issued_equal(&issued, &back);
+
+        issued = zero;
+
+        if (i == 0) {
+            memset(url, '"', sizeof(url));
+            issued.order.data = url;
+            issued.order.len = 2048;
+            issued.n = 1;
+            issued.at[0] = issued.life = 253402300799;
+        }
+    }
+
+    assert_int_equal(test_mode_of(test_file("%s/.accounts", test_path)),
+                     0700);
+    assert_int_equal(test_mode_of(test_account("")), 0700);
+    assert_int_equal(test_mode_of(test_account("issued")), 0700);
+
+    /* nothing in the name's own directory, nothing of another CA */
+
+    assert_false(test_exists(test_in("")));
+    assert_int_equal(ngx_autocert_store_issued_get(&test_store, test_pool,
+                                                   &ca, &test_name, &back,
+                                                   &test_fail),
+                     NGX_DECLINED);
+
+    /* what get would refuse is not put */
+
+    test_issued_fill(&issued);
+    assert_int_equal(test_issued_put(&test_name, &issued), NGX_OK);
+
+    for (i = 0; i < 6; i++) {
+        test_issued_fill(&issued);
+
+        switch (i) {
+        case 0: issued.life = -1; break;
+        case 1: issued.order.data = url; issued.order.len = 2049; break;
+        case 2: ngx_str_set(&issued.order, "a b"); break;
+        case 3: issued.n = NGX_AUTOCERT_STORE_ISSUED + 1; break;
+        case 4: issued.at[7] = -1; break;
+        default: issued.at[0] = 253402300800; break;
+        }
+
+        assert_int_equal(test_issued_put(&test_name, &issued), NGX_ERROR);
+        test_has(test_fail.why, "issued/example.org.json");
+    }
+
+    test_issued_fill(&issued);
+    assert_int_equal(test_issued_get(&test_name, &back), NGX_OK);
+    test_issued_equal(&issued, &back);
+
+    /* as long as names are, each with a file of its own */
+
+    memset(name, 'a', sizeof(name));
+    other.data = name;
+
+    for (other.len = 249; other.len <= sizeof(name); other.len++) {
+        assert_int_equal(test_issued_get(&other, &back), NGX_DECLINED);
+        issued.life = other.len;
+        assert_int_equal(test_issued_put(&other, &issued), NGX_OK);
+    }
+
+    for (other.len = 249; other.len <= sizeof(name); other.len++) {
+        assert_int_equal(test_issued_get(&other, &back), NGX_OK);
+        assert_int_equal(back.life, other.len);
+    }
+
+    /* a link in place of the directory, or one that others may write */
+
+    dir = test_account("issued");
+    file = test_account("other");
+    assert_int_equal(rename(dir, file), 0);
+    assert_int_equal(symlink("other", dir), 0);
+    assert_int_equal(test_issued_get(&test_name, &back), NGX_ERROR);
+    test_has(test_fail.why, "is not a directory");
+    assert_int_equal(test_issued_put(&test_name, &issued), NGX_ERROR);
+
+    assert_int_equal(unlink(dir), 0);
+    assert_int_equal(rename(file, dir), 0);
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_int_equal(test_issued_get(&test_name, &back), NGX_ERROR);
+    test_has(test_fail.why, "chmod 700");
+    assert_int_equal(test_issued_put(&test_name, &issued), NGX_ERROR);
+}
+
+
+static void
+test_store_issued_damaged(void **state)
+{
+    char                   *file;
+    size_t                  n;
+    ngx_str_t               text;
+    ngx_uint_t              i;
+    ngx_autocert_issued_t   issued;
+
+    static ngx_autocert_issued_t  zero;
+
+    static char  *cases[] = {
+        "", "{", "[]", "[1]", "null", "{} x", "{\"at\":[],\"at\":[]}",
+        "{\"life\":-1}", "{\"life\":253402300800}", "{\"life\":\"1\"}",
+        "{\"order\":1}", "{\"order\":\"a b\"}", "{\"order\":\"\\u0000\"}",
+        "{\"at\":1}", "{\"at\":{}}", "{\"at\":[\"1\"]}", "{\"at\":[-1]}",
+        "{\"at\":[1,null]}", "{\"at\":[1.0]}", "{\"at\":[[1]]}",
+        "{\"at\":[253402300800]}", "{\"at\":[99999999999999999999]}",
+        "{\"at\":[0,1,2,3,4,5,6,7,8,-1]}",
+        "{\"life\":3,\"order\":\"https://x\",\"at\":[7,\"\"]}"
+    };
+
+    (void) state;
+
+    test_issued_fill(&issued);
+    assert_int_equal(test_issued_put(&test_name, &issued), NGX_OK);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_put_text(test_account("issued/example.org.json"), cases[i]);
+
+        if (test_issued_get(&test_name, &issued) != NGX_ERROR) {
+            fail_msg("taken: %s", cases[i]);
+        }
+
+        assert_memory_equal(&issued, &zero, sizeof(zero));
+        test_has(test_fail.why, "issued/example.org.json\" is damaged: ");
+    }
+
+    test_issued_fill(&issued);
+    assert_int_equal(ngx_autocert_store_issued_print(test_pool, &issued,
+                                                     &text),
+                     NGX_OK);
+
+    n = text.len;
+
+    for (text.len = 0; text.len < n; text.len++) {
+        test_put(test_account("issued/example.org.json"), &text, 0600);
+        assert_int_equal(test_issued_get(&test_name, &issued), NGX_ERROR);
+        assert_memory_equal(&issued, &zero, sizeof(zero));
+    }
+
+    /* what a later version may write: newest first, the oldest go */
+
+    test_put_text(test_account("issued/example.org.json"),
+                  "{\"later\":1,\"order\":null,"
+                  "\"at\":[9,8,7,6,5,4,3,2,1,0]}");
+    assert_int_equal(test_issued_get(&test_name, &issued), NGX_OK);
+    assert_int_equal(issued.n, NGX_AUTOCERT_STORE_ISSUED);
+    assert_int_equal(issued.at[0], 9);
+    assert_int_equal(issued.at[7], 2);
+
+    file = test_account("issued/example.org.json");
+    assert_int_equal(chmod(file, 0604), 0);
+    assert_int_equal(test_issued_get(&test_name, &issued), NGX_ERROR);
+    test_has(test_fail.why, "chmod 600");
+
+    (void) unlink(file);
+    assert_int_equal(symlink("/etc/passwd", file), 0);
+    assert_int_equal(test_issued_get(&test_name, &issued), NGX_ERROR);
+    test_has(test_fail.why, "symbolic link");
+    assert_memory_equal(&issued, &zero, sizeof(zero));
+}
+
+
+/*
+ * Below .accounts, a crash or an error at each call in turn: what was there
+ * or what was to be, never a part, and what is left over goes with the next.
+ */
+
+static ngx_int_t
+test_ca_write(ngx_uint_t n)
+{
+    ngx_autocert_ca_t      ca;
+    ngx_autocert_issued_t  issued;
+
+    test_ca_fill(&ca);
+    test_issued_fill(&issued);
+    ca.hold = issued.life = n;
+
+    if (test_ca_put(&ca) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return test_issued_put(&test_name, &issued);
+}
+
+
+static void
+test_ca_written(ngx_uint_t from, ngx_uint_t to)
+{
+    ngx_int_t              rc;
+    ngx_autocert_ca_t      ca;
+    ngx_autocert_issued_t  issued;
+
+    rc = test_ca_get(&ca);
+    assert_int_equal(rc, ca.hold ? NGX_OK : NGX_DECLINED);
+    assert_true(ca.hold == (time_t) from || ca.hold == (time_t) to);
+
+    rc = test_issued_get(&test_name, &issued);
+    assert_int_equal(rc, issued.life ? NGX_OK : NGX_DECLINED);
+    assert_true(issued.life == (time_t) from || issued.life == (time_t) to);
+}
+
+
+static void
+test_store_ca_crash(void **state)
+{
+    int         status;
+    pid_t       pid;
+    ngx_uint_t  i, n, steps;
+
+    (void) state;
+
+    test_lock();
+
+    for (i = 0; i < 2; i++) {
+
+        /* at first there is nothing, then there is another */
+
+        test_mode = TEST_COUNT;
+        test_steps = 0;
+        test_remove(test_file("%s/.accounts", test_path));
+
+        if (i) {
+            assert_int_equal(test_ca_write(7), NGX_OK);
+            test_steps = 0;
+        }
+
+        assert_int_equal(test_ca_write(8), NGX_OK);
+        test_mode = 0;
+        steps = test_steps;
+        assert_true(steps > 8);
+
+        for (n = 0; n < steps * 2; n++) {
+
+            test_remove(test_file("%s/.accounts", test_path));
+
+            if (i) {
+                assert_int_equal(test_ca_write(7), NGX_OK);
+            }
+
+            if (n < steps) {
+                pid = test_fork();
+
+                if (pid == 0) {
+                    test_step = n;
+                    test_mode = TEST_CRASH;
+                    (void) test_ca_write(8);
+                    _exit(0);
+                }
+
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_true(WIFEXITED(status));
+                assert_int_equal(WEXITSTATUS(status), 77);
+
+            } else {
+                test_step = n - steps;
+                test_mode = TEST_FAIL;
+                (void) test_ca_write(8);
+                test_mode = 0;
+            }
+
+            test_ca_written(i ? 7 : 0, 8);
+
+            assert_int_equal(test_ca_write(9), NGX_OK);
+            test_ca_written(9, 9);
+            assert_int_equal(test_temps(test_account("")), 0);
+            assert_int_equal(test_temps(test_account("issued")), 0);
+        }
+    }
+
+    assert_int_equal(test_unsynced_renames, 0);
+}
+
+
 /* Memory that runs out at each allocation in turn: no leak, no crash. */
 
 static void
 test_store_memory(void **state)
 {
     EVP_PKEY              *key;
-    ngx_int_t              rc[6];
+    ngx_int_t              rc[10];
     ngx_str_t              url;
     ngx_uint_t             n, done, i;
     ngx_array_t            contacts;
     ngx_autocert_pair_t    pair;
+    ngx_autocert_ca_t      ca, ca_back;
     ngx_autocert_state_t   st, back;
+    ngx_autocert_issued_t  issued, issued_back;
 
     (void) state;
 
     test_put_pair(&test_old, &test_old, NULL);
     test_state_fill(&st);
+    test_ca_fill(&ca);
+    test_issued_fill(&issued);
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+    assert_int_equal(test_issued_put(&test_name, &issued), NGX_OK);
     assert_int_equal(test_account_put(test_old.key, "https://x", "mailto:a"),
                      NGX_OK);
     assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
@@ -2254,9 +3045,9 @@ test_store_memory(void **state)
                                                   &test_fail),
                      NGX_OK);
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 10; i++) {
 
-        for (n = 1, done = 0; n < 200 && !done; n++) {
+        for (n = 1, done = 0; n < 500 && !done; n++) {
 
             assert_int_equal(ngx_array_init(&contacts, test_pool, 1,
                                             sizeof(ngx_str_t)),
@@ -2293,6 +3084,22 @@ test_store_memory(void **state)
                 EVP_PKEY_free(key);
                 break;
 
+            case 5:
+                rc[i] = test_ca_get(&ca_back);
+                break;
+
+            case 6:
+                rc[i] = test_ca_put(&ca);
+                break;
+
+            case 7:
+                rc[i] = test_issued_get(&test_name, &issued_back);
+                break;
+
+            case 8:
+                rc[i] = test_issued_put(&test_name, &issued);
+                break;
+
             default:
                 rc[i] = ngx_autocert_store_account_put(&test_store, test_pool,
                                                        &test_ca, test_old.key,
@@ -2318,6 +3125,8 @@ test_store_memory(void **state)
     assert_ptr_equal(test_loaded(), &test_old);
     assert_int_equal(test_state_get(&back), NGX_OK);
     test_state_equal(&st, &back);
+    test_ca_equal(&ca, &ca_back);
+    test_issued_equal(&issued, &issued_back);
 }
 
 
@@ -2353,8 +3162,15 @@ main(void)
         test_case(test_store_set_aside),
         test_case(test_store_state),
         test_case(test_store_state_damaged),
+        test_case(test_store_state_versions),
         test_case(test_store_account),
         test_case(test_store_account_damaged),
+        test_case(test_store_ca),
+        test_case(test_store_ca_damaged),
+        test_case(test_store_ca_versions),
+        test_case(test_store_issued),
+        test_case(test_store_issued_damaged),
+        test_case(test_store_ca_crash),
         test_case(test_store_memory)
     };
 

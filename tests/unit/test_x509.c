@@ -32,6 +32,8 @@ typedef struct {
     const EVP_MD  *md;
     char          *constraints;     /* "CA:TRUE" */
     char          *usage;           /* extendedKeyUsage */
+    char          *aki;             /* authorityKeyIdentifier, hex of its DER */
+    char          *serial;          /* hex */
     time_t         not_before;
     time_t         not_after;
 } test_x509_spec_t;
@@ -826,6 +828,8 @@ test_x509_self_signed(void **state)
             assert_int_equal(sk_X509_num(chain->certs), 1);
             assert_int_equal(chain->not_before, TEST_NOW - 3600);
             assert_int_equal(chain->not_after, TEST_NOW + 30 * 86400);
+            assert_int_equal(chain->curve, test_x509_nids[i]);
+            assert_int_equal(chain->certid_len, 0);
 
             cert = sk_X509_value(chain->certs, 0);
             assert_int_equal(X509_get_version(cert), X509_VERSION_3);
@@ -918,6 +922,8 @@ test_x509_alpn(void **state)
 
     assert_true(chain->not_before < TEST_NOW);
     assert_true(chain->not_after > TEST_NOW);
+    assert_int_equal(chain->curve, NID_X9_62_prime256v1);
+    assert_int_equal(chain->certid_len, 0);
 
     /* printed and parsed again it is the same */
 
@@ -949,6 +955,31 @@ test_x509_extension(X509 *cert, int nid, char *value)
 }
 
 
+static void
+test_x509_serial(X509 *cert, char *hex)
+{
+    BIGNUM  *n;
+
+    n = NULL;
+
+    assert_true(BN_hex2bn(&n, hex) > 0);
+    assert_non_null(BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)));
+    BN_free(n);
+}
+
+
+static void
+test_x509_aki(X509 *cert, char *hex)
+{
+    char  value[1024];
+
+    if (hex) {
+        (void) snprintf(value, sizeof(value), "DER:%s", hex);
+        test_x509_extension(cert, NID_authority_key_identifier, value);
+    }
+}
+
+
 static X509 *
 test_x509_issue(test_x509_spec_t *spec)
 {
@@ -959,7 +990,7 @@ test_x509_issue(test_x509_spec_t *spec)
     assert_non_null(cert);
 
     X509_set_version(cert, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    test_x509_serial(cert, spec->serial ? spec->serial : "1");
 
     ASN1_TIME_set(X509_getm_notBefore(cert),
                   spec->not_before ? spec->not_before : TEST_NOW - 86400);
@@ -982,6 +1013,7 @@ test_x509_issue(test_x509_spec_t *spec)
     test_x509_extension(cert, NID_basic_constraints, spec->constraints);
     test_x509_extension(cert, NID_subject_alt_name, spec->name);
     test_x509_extension(cert, NID_ext_key_usage, spec->usage);
+    test_x509_aki(cert, spec->aki);
 
     assert_true(X509_sign(cert, spec->signer ? spec->signer
                                              : test_x509_key[1],
@@ -1097,6 +1129,162 @@ test_x509_chain_parse(void **state)
     assert_non_null(strstr(err, "not issued by"));
 
     ngx_autocert_x509_chain_free(NULL);
+}
+
+
+static void
+test_x509_certid_is(char *aki, char *serial, char *id)
+{
+    char                  *err;
+    X509                  *cert;
+    test_x509_spec_t       spec;
+    ngx_autocert_chain_t  *chain;
+
+    memset(&spec, 0, sizeof(spec));
+    spec.aki = aki;
+    spec.serial = serial;
+
+    cert = test_x509_issue(&spec);
+    chain = test_x509_chain(&cert, 1, &err);
+    assert_non_null(chain);
+
+    assert_int_equal(chain->certid_len, strlen(id));
+    assert_memory_equal(chain->certid, id, strlen(id));
+
+    ngx_autocert_x509_chain_free(chain);
+    X509_free(cert);
+}
+
+
+static void
+test_x509_certid(void **state)
+{
+    char              *err, serial[1001], id[1001];
+    X509              *cert;
+    ngx_uint_t         i, n;
+    test_x509_spec_t   spec;
+
+    static char  aki[] = "3016801469885B6B87464041E1B37B847BA0AE2CDE01C8D4";
+
+    static struct {
+        char  *aki;
+        char  *serial;
+        char  *id;
+    } cases[] = {
+
+        /* RFC 9773, 4.1 */
+        { aki, "87654321", "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE" },
+        { aki, "7654321", "aYhba4dGQEHhs3uEe6CuLN4ByNQ.B2VDIQ" },
+
+        /* with an issuer and a serial of its own besides the key */
+        { "3006800107820101", "87654321", "Bw.AIdlQyE" },
+
+        /* zero, and what no serial should be */
+        { "3003800100", "0", "AA.AA" },
+        { "3003800100", "-1", "AA._w" },
+        { "3003800100", "-80", "AA.gA" },
+        { "3003800100", "-81", "AA._38" },
+
+        /* no extension, one without a key, an empty key */
+        { NULL, "87654321", "" },
+        { "3000", "87654321", "" },
+        { "3003820101", "87654321", "" },
+        { "30028000", "87654321", "" }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_x509_certid_is(cases[i].aki, cases[i].serial, cases[i].id);
+    }
+
+    /* as long as it fits: 27 + 1 + 100 bytes */
+
+    for (n = 72; n <= 500; n += (n < 80) ? 1 : 47) {
+        memset(serial, '1', n * 2);
+        serial[n * 2] = '\0';
+
+        id[0] = '\0';
+
+        if (n <= 75) {
+            (void) strcpy(id, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.");
+
+            for (i = 0; i < n; i += 3) {
+                (void) strcat(id, n - i == 1 ? "EQ" : n - i == 2 ? "ERE"
+                                                                : "ERER");
+            }
+        }
+
+        test_x509_certid_is(aki, serial, id);
+    }
+
+    for (n = 92; n <= 127; n++) {
+        (void) snprintf(serial, sizeof(serial), "30%s%02x80%02x",
+                        n + 2 < 0x80 ? "" : "81", (int) n + 2, (int) n);
+
+        id[0] = '\0';
+
+        for (i = 0; i < n; i++) {
+            (void) strcat(serial, "00");
+        }
+
+        if (n <= 93) {
+            memset(id, 'A', (n * 4 + 2) / 3);
+            (void) strcpy(id + (n * 4 + 2) / 3, ".AQ");
+        }
+
+        test_x509_certid_is(serial, "1", id);
+    }
+
+    /* an extension that is none */
+
+    memset(&spec, 0, sizeof(spec));
+    spec.aki = "020101";
+    cert = test_x509_issue(&spec);
+    assert_null(test_x509_chain(&cert, 1, &err));
+    assert_string_equal(err, "certificate is malformed");
+    X509_free(cert);
+}
+
+
+static void
+test_x509_curve(void **state)
+{
+    char                  *err;
+    X509                  *cert;
+    EVP_PKEY              *key;
+    ngx_uint_t             i;
+    test_x509_spec_t       spec;
+    ngx_autocert_chain_t  *chain;
+
+    static struct {
+        char  *name;
+        int    nid;
+    } cases[] = {
+        { "P-256", NID_X9_62_prime256v1 },
+        { "P-384", NID_secp384r1 },
+        { "P-521", NID_secp521r1 },
+        { NULL, NID_undef }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        key = cases[i].name ? EVP_EC_gen(cases[i].name) : EVP_RSA_gen(2048);
+        assert_non_null(key);
+
+        memset(&spec, 0, sizeof(spec));
+        spec.key = key;
+
+        cert = test_x509_issue(&spec);
+        chain = test_x509_chain(&cert, 1, &err);
+        assert_non_null(chain);
+        assert_int_equal(chain->curve, cases[i].nid);
+
+        ngx_autocert_x509_chain_free(chain);
+        X509_free(cert);
+        EVP_PKEY_free(key);
+    }
 }
 
 
@@ -1564,6 +1752,8 @@ main(void)
         cmocka_unit_test(test_x509_self_signed),
         cmocka_unit_test(test_x509_alpn),
         cmocka_unit_test(test_x509_chain_parse),
+        cmocka_unit_test(test_x509_certid),
+        cmocka_unit_test(test_x509_curve),
         cmocka_unit_test(test_x509_chain_limits),
         cmocka_unit_test(test_x509_chain_damaged),
         cmocka_unit_test(test_x509_chain_names),
