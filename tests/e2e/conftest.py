@@ -213,13 +213,15 @@ def fakeca(place, authority):
 
 
 @pytest.fixture
-def proxy(place, authority, pebble):
-    """proxy(pebble(...)), or proxy(...) for both -> Proxy, started."""
+def proxy(place, pebble):
+    """proxy(pebble(...), port=...), or proxy(...) -> Proxy, started."""
 
     made = []
 
-    def make(ca=None, **options):
-        server = Proxy(place, authority, ca or pebble(**options))
+    def make(ca=None, port=14001, **options):
+        dir = f"{place}/proxy{len(made) or ''}"
+        os.makedirs(dir)
+        server = Proxy(dir, ca or pebble(**options), port)
         made.append(server)
         return server.start()
 
@@ -228,7 +230,7 @@ def proxy(place, authority, pebble):
     for server in made:
         server.stop()
 
-    assert not any(server.wrong for server in made), made[0].wrong
+    assert [server.wrong for server in made if server.wrong] == []
 
 
 @pytest.fixture

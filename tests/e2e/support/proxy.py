@@ -13,6 +13,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from .certs import Authority
 from .fakeca import Reply, problem, unb64
 
 PATHS = {"dir": "directory", "nonce-plz": "nonce", "sign-me-up": "account",
@@ -98,18 +99,19 @@ class Proxy:
         ca.answer("poll", cut="after", times=2)
         ca.normal("order")                              # as it was
         ca.windows(lambda certid: window(start, end))   # it speaks RFC 9773
+        ca.before("finalize", function)     # called with each such request
 
     The kinds of requests: directory, nonce, account, contacts (of an
     account), order (a new one), poll (of one), authz, challenge, finalize,
     certificate, renewal-info.  Rules of a kind are asked in their order.
     """
 
-    def __init__(self, dir, authority, pebble, port=14001):
+    def __init__(self, dir, pebble, port=14001):
         self.pebble = pebble
         self.port = port
         self.base = f"https://localhost:{port}"
         self.directory = f"{self.base}/dir"
-        self.trust = pebble.trust
+        self.trust = f"{dir}/trust.pem"
         self.directives = (f"autocert_ca {self.directory};\n"
                            f"autocert_ca_certificate {self.trust};\n")
         self.lock = threading.RLock()
@@ -117,17 +119,24 @@ class Proxy:
         self.requests = []
         self.wrong = []
         self.rules = {}
+        self.hooks = {}
         self.names = {}                 # path: name it is about
         self.certid = None
         self.connections = 0
         self.sockets = set()
         self.server = None
 
-        pair = authority.issue(["localhost", "127.0.0.1"])
+        # whatever a test makes of the clock, it is valid
+        age = int(time.time())
+        authority = Authority("Proxy CA", age=age)
+        pair = authority.issue(["localhost", "127.0.0.1"], age=age,
+                               life=3000 * 86400)
         pair.write(f"{dir}/proxy.pem", f"{dir}/proxy.key")
+        with open(self.trust, "wb") as f:
+            f.write(authority.pem)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(f"{dir}/proxy.pem", f"{dir}/proxy.key")
-        self.upstream = ssl.create_default_context(cafile=self.trust)
+        self.upstream = ssl.create_default_context(cafile=pebble.trust)
 
     # its life
 
@@ -240,6 +249,9 @@ class Proxy:
             for kind in kinds or list(self.rules):
                 self.rules.pop(kind, None)
 
+    def before(self, kind, function):
+        self.hooks[kind] = function
+
     def windows(self, function):
         """function(certid) -> Reply; the directory has renewalInfo then."""
 
@@ -276,6 +288,8 @@ class Proxy:
                 self.requests.append(request)
                 rule = next((r for r in self.rules.get(request.kind, [])
                              if r.takes(request)), None)
+            if request.kind in self.hooks:
+                self.hooks[request.kind](request)
             reply = self.reply(handler, request, rule)
             request.status = reply.status
             self.send(handler, reply)
