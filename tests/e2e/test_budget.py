@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from support import tls
-from support.engine import (DAY, budget, conf, die_at, failed, issued, kill,
-                            next_try, reload, restart, state, within)
+from support.engine import (DAY, budget, conf, die_at, failed, failures,
+                            issued, kill, next_try, reload, restart, state,
+                            within)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -42,15 +43,24 @@ def test_counted(nginx, proxy):
     assert abs(at - ca.of("finalize")[0].at) < 3
 
 
-def test_taken_back(nginx, proxy):
-    """Nothing came of it."""
+def test_taken_back(nginx, proxy, clock):
+    """What came to nothing; it is counted while the CA is asked."""
 
+    seen = []
     ca = proxy(validity=90 * DAY)
-    ca.answer("finalize", 400, "badCSR", "no")
-    server = nginx(conf(ca)).start()
-    failed(server)
-    wait_for(lambda: state(server).get("failures"), 10, "remembered")
-    assert budget(server) == []
+    ca.answer("finalize", 400, "badCSR", "no", times=4)
+    server = nginx(conf(ca), env=clock.env)
+    ca.before("finalize", lambda r: seen.append(len(budget(server))))
+    server.start()
+
+    for n in range(1, 5):
+        kept = failures(server, n)
+        assert budget(server) == []
+        clock.skip(server, kept["next_attempt"] - clock.now() + 1)
+
+    issued(server)
+    assert len(budget(server)) == 1
+    assert seen == [1] * 5
 
 
 @pytest.mark.limit(180)

@@ -276,7 +276,7 @@ KEPT = {"finalize limited": ("finalize", 429, "rateLimited"),
 def test_same_order(nginx, ca, clock, what):
     kind, status, type = KEPT[what]
     ca.answer(kind, status, type, "Service busy; retry later.",
-              retry_after=100)
+              retry_after=700)
     server = nginx(conf(ca), env=clock.env).start()
     failed(server)
     order = state(server)["order"]
@@ -285,7 +285,7 @@ def test_same_order(nginx, ca, clock, what):
     restart(server)
     assert state(server)["order"] == order
 
-    clock.skip(server, 101)
+    clock.skip(server, 701)
     issued(server)
     assert ca.count("order") == 1
     assert [r.status for r in ca.of("finalize")][-1] == 200

@@ -173,7 +173,8 @@ def test_absurd(nginx, ca, clock, what):
 
 
 MALFORMED = {
-    "no JSON": Reply(200, "hello"), "a page": Reply(200, "<html>", "text/html"),
+    "no JSON": Reply(200, "hello"),
+    "a page": Reply(200, "<html>", "text/html"),
     "an array": Reply(200, ["x"]), "nothing": Reply(200, {}),
     "no end": Reply(200, {"suggestedWindow":
                           {"start": "2026-01-01T00:00:00Z"}}),

@@ -103,9 +103,12 @@ def next_try(line):
     return instant(re.search(f"next try at {DATE}", line)[1])
 
 
+DEATHS = "exited on signal 9|the helper was started .* times within a minute"
+
+
 def kill(server):
     helper = server.helper()
-    server.allow("exited on signal 9")
+    server.allow(DEATHS)
     server.signal("KILL", helper)
     server.helper(other_than=[helper])
 
@@ -127,7 +130,7 @@ HOW = {"reload": reload, "kill": kill, "restart": restart}
 def die_at(server, ca, kind, times=None):
     """The helper is killed whenever it sends such a request, or so often."""
 
-    server.allow("exited on signal 9")
+    server.allow(DEATHS)
     left = [times]
 
     def now(request):
