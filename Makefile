@@ -187,10 +187,12 @@ $(BUILD)/memscan: tests/e2e/memscan.c
 $(BUILD)/wrap.so: tests/e2e/wrap.c $(BUILD)/nginx.inputs
 	@gcc -g -O2 $(WARN) -shared -fPIC $(NGX_INCS) -o $@ $<
 
-$(BUILD)/nostack.so: tests/e2e/nostack.c
+# preloaded by tests
+$(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
 e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so nostack.so)
+e2e: $(BUILD)/clock.so
 e2e:	## end to end (E2E=arguments for pytest)
 	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
 

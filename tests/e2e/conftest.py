@@ -10,9 +10,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support import namespace                           # noqa: E402
 from support.certs import Authority                     # noqa: E402
+from support.clock import Clock                         # noqa: E402
 from support.fakeca import FakeCA                       # noqa: E402
 from support.nginx import BUILD, Nginx                  # noqa: E402
 from support.pebble import ChallTestSrv, Pebble         # noqa: E402
+from support.proxy import Proxy                         # noqa: E402
 
 KEPT = f"{BUILD}/e2e"
 
@@ -208,3 +210,31 @@ def fakeca(place, authority):
 
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def proxy(place, pebble):
+    """proxy(pebble(...), port=...), or proxy(...) -> Proxy, started."""
+
+    made = []
+
+    def make(ca=None, port=14001, **options):
+        dir = f"{place}/proxy{len(made) or ''}"
+        os.makedirs(dir)
+        server = Proxy(dir, ca or pebble(**options), port)
+        made.append(server)
+        return server.start()
+
+    yield make
+
+    for server in made:
+        server.stop()
+
+    assert [server.wrong for server in made if server.wrong] == []
+
+
+@pytest.fixture
+def clock(place):
+    """clock.env is for nginx(env=...)."""
+
+    return Clock(place)

@@ -1,12 +1,15 @@
 """The harness itself, with a stock NGINX and a certificate on disk."""
 
 import signal
+import socket
 import ssl
+import time
 
 import pytest
 
 from support import proc, tls
 from support.certs import self_signed
+from support.nginx import ASAN
 from support.wait import wait_for
 
 STATIC = """
@@ -128,3 +131,84 @@ def test_pebble(pebble, dns):
                                     root=open(ca.trust).read())[2]
     assert ca.issued() == 0
     assert dns.history("two.test") == []
+
+
+# the clock and the proxy, which others rely on
+
+CERTIFICATES = """
+    resolver 127.0.0.1;
+    %s
+    autocert_path {dir}/store;
+    autocert on;
+    server {
+        listen 80;
+        listen 443 ssl;
+        server_name %s;
+        autocert on;
+    }
+"""
+
+
+def logged(line):
+    return time.mktime(time.strptime(line[:19], "%Y/%m/%d %H:%M:%S"))
+
+
+@pytest.mark.skipif(bool(ASAN), reason="ASan is preloaded")
+def test_clock_is_the_tests(nginx, clock):
+    server = nginx("server { listen 80; }", env=clock.env).start()
+
+    for ahead in 0, 10 * 86400, -365 * 86400:
+        clock.set(ahead)
+        mark = server.mark()
+        server.reload()
+        line = server.wait_log("signal 1 .SIGHUP. received", since=mark)
+        assert abs(logged(line) - clock.now()) < 5
+
+    worker = server.workers()
+    mark = server.mark()
+    clock.skip(server, 3600)
+    server.wait_log("SIGIO", since=mark)
+    line = server.grep(".", since=mark)[-1]
+    assert abs(logged(line) - clock.now()) < 5
+    assert server.workers() == worker
+
+
+def test_proxy_passes_on(nginx, proxy):
+    ca = proxy()
+    server = nginx(CERTIFICATES % (ca.directives, "a.test b.test")).start()
+    for name in "a.test", "b.test":
+        server.wait_log(f'certificate of "{name}" issued', 60)
+        assert tls.handshake(name, root=ca.pebble.root())
+
+    kinds = {"order", "authz", "challenge", "finalize", "poll", "certificate"}
+    for name in "a.test", "b.test":
+        assert {r.kind for r in ca.requests if r.name == name} == kinds
+    assert ca.ordered() == ["a.test", "b.test"]
+    assert {r.kind for r in ca.requests if r.name is None} \
+        == {"directory", "nonce", "account"}
+    assert all(r.status in (200, 201) for r in ca.requests)
+
+
+def test_proxy_answers(nginx, proxy):
+    ca = proxy()
+    ca.answer("order", 400, "malformed", "so it is", name="b.test")
+    ca.answer("authz", cut="before", name="a.test")
+    ca.answer("challenge", slow=2, name="a.test")
+    ca.answer("poll", html="<html>", status=502, times=None, name="c.test")
+    server = nginx(CERTIFICATES % (ca.directives,
+                                   "a.test b.test c.test")).start()
+    server.wait_log('no certificate for "b.test".*malformed: so it is', 60)
+    server.wait_log('no certificate for "c.test".*502.*<html>', 60)
+    server.wait_log('certificate of "a.test" issued', 60)
+
+    authz = ca.of("authz", "a.test")
+    assert [r.status for r in authz[:2]] == [None, 200]
+    assert authz[0].connection != authz[1].connection
+    after = [r for r in ca.requests if r.at > ca.of("challenge")[0].at]
+    assert after[0].at - ca.of("challenge")[0].at > 1.9
+
+    ca.stop()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", ca.port), 1)
+    ca.start()
+    socket.create_connection(("127.0.0.1", ca.port), 1).close()

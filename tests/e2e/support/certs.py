@@ -115,10 +115,11 @@ def self_signed(names, kind="secp256r1", key=None, **more):
 class Authority:
     """A CA of one certificate, or one below another."""
 
-    def __init__(self, name="Test CA", kind="secp256r1", above=None):
+    def __init__(self, name="Test CA", kind="secp256r1", above=None, age=60):
         self.key = make_key(kind)
         self.cert = sign([name], self.key, above and above.cert,
-                         above and above.key, ca=True, life=3650 * 86400)
+                         above and above.key, ca=True, life=3650 * 86400,
+                         age=age)
         self.chain = [self.cert] + (above.chain if above else [])
         self.pem = self.cert.public_bytes(serialization.Encoding.PEM)
 
