@@ -1857,7 +1857,7 @@ test_state_get(ngx_autocert_state_t *st)
 static void
 test_store_state(void **state)
 {
-    u_char                 url[2049], text[2000];
+    u_char                 url[2049], text[2000], token[129];
     ngx_str_t              s;
     ngx_uint_t             i;
     ngx_autocert_state_t   st, back;
@@ -1888,6 +1888,9 @@ test_store_state(void **state)
             st.ca.data = st.order.data = url;
             st.ca.len = st.order.len = 2048;
             st.issuer = st.account = st.ca;
+            memset(token, 'a', sizeof(token));
+            st.key.data = st.challenge.data = st.token.data = token;
+            st.key.len = st.challenge.len = st.token.len = 128;
             st.why.data = st.detail.data = text;
             st.why.len = st.detail.len = 1024;
         }
@@ -1927,7 +1930,7 @@ test_store_state(void **state)
         case 4: st.setup = 0x100000000; break;
         case 5: st.issued_at = -1; break;
         case 6: st.failures = 0x100000000; break;
-        case 7: st.token.data = url; st.token.len = 129; break;
+        case 7: st.token.data = token; st.token.len = 129; break;
         case 8: ngx_str_set(&st.challenge, "../x"); break;
         case 9: ngx_str_set(&st.key, "a+b"); break;
         case 10: ngx_str_set(&st.issuer, "a\n"); break;
