@@ -60,6 +60,7 @@ static ngx_uint_t             test_unlinks_failed;
 static ngx_uint_t             test_unsynced;
 static ngx_uint_t             test_unsynced_renames;
 static ngx_uint_t             test_cut_reads;
+static ngx_uint_t             test_opened;
 
 
 /* System calls that change something, each of which may be the last. */
@@ -399,6 +400,27 @@ test_remove(const char *path)
 }
 
 
+/* How many descriptors are open. */
+
+static ngx_uint_t
+test_fds(void)
+{
+    DIR         *d;
+    ngx_uint_t   n;
+
+    d = opendir("/proc/self/fd");
+    assert_non_null(d);
+
+    for (n = 0; readdir(d); n++) {
+        /* void */
+    }
+
+    (void) closedir(d);
+
+    return n;
+}
+
+
 static int
 test_setup(void **state)
 {
@@ -409,6 +431,8 @@ test_setup(void **state)
     test_mode = 0;
     ngx_stub_fail_at = 0;
     (void) umask(022);
+
+    test_opened = test_fds();
 
     strcpy(test_dir, "/tmp/test_store.XXXXXX");
     assert_non_null(mkdtemp(test_dir));
@@ -442,6 +466,7 @@ test_teardown(void **state)
     ngx_autocert_store_close(&test_store);
     ngx_destroy_pool(test_pool);
     test_remove(test_dir);
+    assert_int_equal(test_fds(), test_opened);
 
     return 0;
 }
