@@ -14,8 +14,10 @@
 #define NGX_AUTOCERT_FLOW_BAD       10      /* badNonce in a row */
 #define NGX_AUTOCERT_FLOW_LOST      3       /* responses lost in a row */
 #define NGX_AUTOCERT_FLOW_INTERVAL  10      /* of polling, at most, seconds */
+#define NGX_AUTOCERT_FLOW_STEP      400     /* no answer takes so long */
 
 
+static void ngx_autocert_flow_clock(ngx_autocert_flow_t *flow, time_t now);
 static void ngx_autocert_flow_age(ngx_autocert_flow_t *flow);
 static ngx_uint_t ngx_autocert_flow_decide(ngx_autocert_flow_t *flow,
     ngx_autocert_action_t *action);
@@ -174,7 +176,7 @@ void
 ngx_autocert_flow_next(ngx_autocert_flow_t *flow, time_t now,
     ngx_autocert_action_t *action)
 {
-    flow->now = now;
+    ngx_autocert_flow_clock(flow, now);
 
     if (flow->type == NGX_AUTOCERT_FLOW_SEND
         || flow->type == NGX_AUTOCERT_FLOW_KEY)
@@ -202,13 +204,30 @@ ngx_autocert_flow_next(ngx_autocert_flow_t *flow, time_t now,
 }
 
 
-/* a clock that is set back begins the flow's life anew */
+/* A clock that is set is nobody's delay: no wait of a flow is as long. */
+
+static void
+ngx_autocert_flow_clock(ngx_autocert_flow_t *flow, time_t now)
+{
+    time_t  step;
+
+    step = flow->begun ? now - flow->now : 0;
+    flow->now = now;
+
+    if (step >= 0 && step <= NGX_AUTOCERT_FLOW_STEP) {
+        return;
+    }
+
+    flow->began += step;
+    flow->until += flow->until ? step : 0;
+    flow->deadline += flow->deadline ? step : 0;
+    flow->answer_at += flow->answer_at ? step : 0;
+}
+
 
 static void
 ngx_autocert_flow_age(ngx_autocert_flow_t *flow)
 {
-    flow->began = ngx_min(flow->began, flow->now);
-
     if (flow->end || flow->now - flow->began < NGX_AUTOCERT_FLOW_LIFE) {
         return;
     }
@@ -374,7 +393,7 @@ ngx_autocert_flow_took(ngx_autocert_flow_t *flow, time_t now,
     }
 
     flow->type = 0;
-    flow->now = now;
+    ngx_autocert_flow_clock(flow, now);
     flow->until = 0;
     flow->status = response->status;
     flow->limited = 0;
@@ -566,7 +585,7 @@ ngx_autocert_flow_lost(ngx_autocert_flow_t *flow, time_t now,
     type = flow->type;
 
     flow->type = 0;
-    flow->now = now;
+    ngx_autocert_flow_clock(flow, now);
 
     if (flow->end == NGX_AUTOCERT_FLOW_FAILED
         || (flow->end && type != NGX_AUTOCERT_FLOW_SAVE)

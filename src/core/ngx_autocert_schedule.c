@@ -65,6 +65,8 @@ static void ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s,
     ngx_str_t *others, ngx_log_t *log);
 static void ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome, ngx_pool_t *pool);
+static void ngx_autocert_schedule_unseen(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, time_t look);
 static void ngx_autocert_schedule_wanted(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome, ngx_autocert_state_t *state,
     ngx_uint_t rc);
@@ -810,10 +812,7 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
         ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(),
                                  outcome->fail, &state);
 
-        ngx_log_error(NGX_LOG_INFO, outcome->log, 0,
-                      "autocert: when to renew \"%V\" could not be asked: "
-                      "%V (%V)", &name->name, &outcome->fail->why,
-                      &outcome->fail->detail);
+        ngx_autocert_schedule_unseen(s, outcome, state.look_at);
 
     } else {
         rc = ngx_autocert_plan_window(&s->plan, outcome->index, ngx_time(),
@@ -823,6 +822,30 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
     }
 
     ngx_autocert_schedule_put(s, outcome->index, &state, pool, NULL);
+}
+
+
+static void
+ngx_autocert_schedule_unseen(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, time_t look)
+{
+    u_char                date[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_str_t             d, detail;
+    ngx_autocert_name_t  *name;
+
+    name = s->helper->acf->names.elts;
+    name += outcome->index;
+
+    detail = outcome->fail->detail;
+    detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
+
+    ngx_autocert_schedule_date(&d, date, look);
+
+    ngx_log_error(NGX_LOG_INFO, outcome->log, 0,
+                  "autocert: the renewal window of \"%V\" could not be asked "
+                  "for: %V%s%V%s, next try at %V", &name->name,
+                  &outcome->fail->why, detail.len ? " (" : "", &detail,
+                  detail.len ? ")" : "", &d);
 }
 
 
@@ -878,7 +901,7 @@ ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome)
 {
     u_char     date[NGX_AUTOCERT_SCHEDULE_DATE];
-    ngx_str_t  d;
+    ngx_str_t  d, detail;
 
     ngx_autocert_plan_told(&s->plan, ngx_time(), outcome->fail);
 
@@ -889,12 +912,16 @@ ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
         return;
     }
 
+    detail = outcome->fail->detail;
+    detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
+
     ngx_autocert_schedule_date(&d, date, s->plan.ca.contacts_at);
 
     ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                   "autocert: the contacts of the account could not be "
-                  "changed: %V (%V), next try at %V", &outcome->fail->why,
-                  &outcome->fail->detail, &d);
+                  "changed: %V%s%V%s, next try at %V", &outcome->fail->why,
+                  detail.len ? " (" : "", &detail, detail.len ? ")" : "",
+                  &d);
 }
 
 

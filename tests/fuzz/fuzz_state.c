@@ -1,7 +1,7 @@
 
 /*
- * The texts of state.json and account.json: whatever is taken is in bounds,
- * and printed and parsed again it is the same.
+ * The texts of the store: whatever is taken is in bounds, and printed and
+ * parsed again it is the same.
  */
 
 
@@ -9,6 +9,9 @@
 #include <ngx_core.h>
 
 #include "../../src/store/ngx_autocert_store.h"
+#include "../../src/store/ngx_autocert_store_account.h"
+#include "../../src/store/ngx_autocert_store_ca.h"
+#include "../../src/store/ngx_autocert_store_json.h"
 #include "../../src/store/ngx_autocert_store_state.h"
 #include "../unit/ngx_stub.h"
 
@@ -47,14 +50,19 @@ fuzz_state(ngx_pool_t *pool, ngx_str_t *text)
 
     memset(text->data, 0, text->len);
 
-    fuzz_assert(a.nissued <= NGX_AUTOCERT_STATE_BUDGET);
-    fuzz_assert(a.ca.len <= NGX_AUTOCERT_STATE_URL);
-    fuzz_assert(a.why.len <= NGX_AUTOCERT_STATE_TEXT);
+    fuzz_assert(a.ca.len <= NGX_AUTOCERT_STORE_URL_MAX);
+    fuzz_assert(a.key.len <= NGX_AUTOCERT_STORE_TOKEN_MAX);
+    fuzz_assert(a.why.len <= NGX_AUTOCERT_STORE_TEXT_MAX);
+    fuzz_assert(a.kind <= NGX_AUTOCERT_FAIL_BUDGET);
+    fuzz_assert(a.setup <= 0xffffffff);
 
     fuzz_assert(ngx_autocert_store_state_print(pool, &a, &out) == NGX_OK);
     fuzz_assert(ngx_autocert_store_state_parse(pool, &out, &b, &err)
                 == NGX_OK);
 
+    fuzz_equal(&a.key, &b.key);
+    fuzz_equal(&a.issuer, &b.issuer);
+    fuzz_equal(&a.account, &b.account);
     fuzz_equal(&a.ca, &b.ca);
     fuzz_equal(&a.order, &b.order);
     fuzz_equal(&a.challenge, &b.challenge);
@@ -62,14 +70,18 @@ fuzz_state(ngx_pool_t *pool, ngx_str_t *text)
     fuzz_equal(&a.why, &b.why);
     fuzz_equal(&a.detail, &b.detail);
 
-    fuzz_assert(a.renew_at == b.renew_at
+    fuzz_assert(a.issued_at == b.issued_at
+                && a.window_start == b.window_start
+                && a.window_end == b.window_end
+                && a.renew_at == b.renew_at
+                && a.look_at == b.look_at
+                && a.looks == b.looks
+                && a.setup == b.setup
+                && a.tries == b.tries
                 && a.failures == b.failures
                 && a.next_attempt == b.next_attempt
                 && a.kind == b.kind
-                && a.failed_at == b.failed_at
-                && a.issued_at == b.issued_at
-                && a.nissued == b.nissued
-                && memcmp(a.issued, b.issued, sizeof(a.issued)) == 0);
+                && a.failed_at == b.failed_at);
 
     fuzz_assert(ngx_autocert_store_state_print(pool, &b, &again) == NGX_OK);
     fuzz_equal(&out, &again);
@@ -93,7 +105,7 @@ fuzz_account(ngx_pool_t *pool, ngx_str_t *text)
 
     memset(text->data, 0, text->len);
 
-    fuzz_assert(a.contacts.nelts <= NGX_AUTOCERT_STATE_CONTACTS);
+    fuzz_assert(a.contacts.nelts <= NGX_AUTOCERT_STORE_CONTACTS);
 
     fuzz_assert(ngx_autocert_store_account_print(pool, &a, &out) == NGX_OK);
     fuzz_assert(ngx_autocert_store_account_parse(pool, &out, &b, &err)
@@ -112,6 +124,93 @@ fuzz_account(ngx_pool_t *pool, ngx_str_t *text)
 }
 
 
+static void
+fuzz_ca(ngx_pool_t *pool, ngx_str_t *text)
+{
+    char               *err;
+    ngx_str_t           out, again;
+    ngx_uint_t          i;
+    ngx_autocert_ca_t   a, b;
+
+    static ngx_autocert_ca_t  zero;
+
+    err = NULL;
+
+    if (ngx_autocert_store_ca_parse(pool, text, &a, &err) != NGX_OK) {
+        fuzz_assert(err && memcmp(&a, &zero, sizeof(a)) == 0);
+        return;
+    }
+
+    memset(text->data, 0, text->len);
+
+    fuzz_assert(a.nslots <= NGX_AUTOCERT_STORE_SLOTS);
+    fuzz_assert(a.ndomains <= NGX_AUTOCERT_STORE_DOMAINS);
+
+    for (i = 0; i < a.ndomains; i++) {
+        fuzz_assert(a.domains[i].len > 0
+                    && a.domains[i].len <= sizeof(a.domains[i].data));
+    }
+
+    fuzz_assert(ngx_autocert_store_ca_print(pool, &a, &out) == NGX_OK);
+    fuzz_assert(ngx_autocert_store_ca_parse(pool, &out, &b, &err) == NGX_OK);
+
+    fuzz_equal(&a.why, &b.why);
+    fuzz_equal(&a.detail, &b.detail);
+
+    for (i = 0; i < a.ndomains; i++) {
+        fuzz_assert(memcmp(a.domains[i].data, b.domains[i].data,
+                           a.domains[i].len)
+                    == 0);
+        fuzz_assert(a.domains[i].until == b.domains[i].until
+                    && a.domains[i].interval == b.domains[i].interval
+                    && a.domains[i].end == b.domains[i].end);
+    }
+
+    fuzz_assert(a.hold == b.hold
+                && a.failures == b.failures
+                && a.failed_at == b.failed_at
+                && a.kind == b.kind
+                && a.contacts_at == b.contacts_at
+                && a.nslots == b.nslots
+                && memcmp(a.slots, b.slots, sizeof(a.slots)) == 0
+                && a.ndomains == b.ndomains);
+
+    fuzz_assert(ngx_autocert_store_ca_print(pool, &b, &again) == NGX_OK);
+    fuzz_equal(&out, &again);
+}
+
+
+static void
+fuzz_issued(ngx_pool_t *pool, ngx_str_t *text)
+{
+    char                   *err;
+    ngx_str_t               out;
+    ngx_autocert_issued_t   a, b;
+
+    static ngx_autocert_issued_t  zero;
+
+    err = NULL;
+
+    if (ngx_autocert_store_issued_parse(pool, text, &a, &err) != NGX_OK) {
+        fuzz_assert(err && memcmp(&a, &zero, sizeof(a)) == 0);
+        return;
+    }
+
+    memset(text->data, 0, text->len);
+
+    fuzz_assert(a.n <= NGX_AUTOCERT_STORE_ISSUED);
+
+    fuzz_assert(ngx_autocert_store_issued_print(pool, &a, &out) == NGX_OK);
+    fuzz_assert(ngx_autocert_store_issued_parse(pool, &out, &b, &err)
+                == NGX_OK);
+
+    fuzz_equal(&a.order, &b.order);
+    fuzz_assert(a.life == b.life
+                && a.n == b.n
+                && memcmp(a.at, b.at, sizeof(a.at)) == 0);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const u_char *data, size_t size)
 {
@@ -119,7 +218,11 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
     ngx_uint_t   i;
     ngx_pool_t  *pool;
 
-    for (i = 0; i < 2; i++) {
+    static void  (*targets[])(ngx_pool_t *pool, ngx_str_t *text) = {
+        fuzz_state, fuzz_account, fuzz_ca, fuzz_issued
+    };
+
+    for (i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
 
         pool = ngx_create_pool(4096, &ngx_stub_log);
 
@@ -129,12 +232,7 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
         text.data = malloc(size ? size : 1);
         memcpy(text.data, data, size);
 
-        if (i == 0) {
-            fuzz_state(pool, &text);
-
-        } else {
-            fuzz_account(pool, &text);
-        }
+        targets[i](pool, &text);
 
         free(text.data);
         ngx_destroy_pool(pool);

@@ -60,6 +60,7 @@ static ngx_uint_t             test_unlinks_failed;
 static ngx_uint_t             test_unsynced;
 static ngx_uint_t             test_unsynced_renames;
 static ngx_uint_t             test_cut_reads;
+static ngx_uint_t             test_opened;
 
 
 /* System calls that change something, each of which may be the last. */
@@ -399,6 +400,27 @@ test_remove(const char *path)
 }
 
 
+/* How many descriptors are open. */
+
+static ngx_uint_t
+test_fds(void)
+{
+    DIR         *d;
+    ngx_uint_t   n;
+
+    d = opendir("/proc/self/fd");
+    assert_non_null(d);
+
+    for (n = 0; readdir(d); n++) {
+        /* void */
+    }
+
+    (void) closedir(d);
+
+    return n;
+}
+
+
 static int
 test_setup(void **state)
 {
@@ -409,6 +431,8 @@ test_setup(void **state)
     test_mode = 0;
     ngx_stub_fail_at = 0;
     (void) umask(022);
+
+    test_opened = test_fds();
 
     strcpy(test_dir, "/tmp/test_store.XXXXXX");
     assert_non_null(mkdtemp(test_dir));
@@ -442,6 +466,7 @@ test_teardown(void **state)
     ngx_autocert_store_close(&test_store);
     ngx_destroy_pool(test_pool);
     test_remove(test_dir);
+    assert_int_equal(test_fds(), test_opened);
 
     return 0;
 }
@@ -1857,7 +1882,7 @@ test_state_get(ngx_autocert_state_t *st)
 static void
 test_store_state(void **state)
 {
-    u_char                 url[2049], text[2000];
+    u_char                 url[2049], text[2000], token[129];
     ngx_str_t              s;
     ngx_uint_t             i;
     ngx_autocert_state_t   st, back;
@@ -1888,6 +1913,9 @@ test_store_state(void **state)
             st.ca.data = st.order.data = url;
             st.ca.len = st.order.len = 2048;
             st.issuer = st.account = st.ca;
+            memset(token, 'a', sizeof(token));
+            st.key.data = st.challenge.data = st.token.data = token;
+            st.key.len = st.challenge.len = st.token.len = 128;
             st.why.data = st.detail.data = text;
             st.why.len = st.detail.len = 1024;
         }
@@ -1927,7 +1955,7 @@ test_store_state(void **state)
         case 4: st.setup = 0x100000000; break;
         case 5: st.issued_at = -1; break;
         case 6: st.failures = 0x100000000; break;
-        case 7: st.token.data = url; st.token.len = 129; break;
+        case 7: st.token.data = token; st.token.len = 129; break;
         case 8: ngx_str_set(&st.challenge, "../x"); break;
         case 9: ngx_str_set(&st.key, "a+b"); break;
         case 10: ngx_str_set(&st.issuer, "a\n"); break;
