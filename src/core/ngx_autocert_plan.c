@@ -284,6 +284,12 @@ static time_t
 ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
     time_t now, ngx_autocert_state_t *state, ngx_uint_t reload)
 {
+    /* what is left of the budget is looked at whenever it is to be used */
+
+    if (state->kind == NGX_AUTOCERT_FAIL_BUDGET) {
+        return 0;
+    }
+
     /*
      * Whoever reloads has mended something: one try, now and then, but what
      * the CA asked for stands.

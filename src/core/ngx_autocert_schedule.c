@@ -21,7 +21,8 @@
 typedef struct {
     ngx_autocert_helper_t    *helper;
     ngx_autocert_plan_t       plan;
-    ngx_uint_t                index;    /* of the name that is at work */
+    ngx_uint_t                goal;     /* if busy */
+    ngx_uint_t                index;    /* of the name that it is for */
     ngx_autocert_chain_t      chain;    /* of it; without its certs */
     ngx_event_t               event;
     unsigned                  ready:1;
@@ -141,7 +142,12 @@ ngx_autocert_schedule_stop(void)
 
     /* the next helper goes on at once with what is left on purpose */
 
-    pool = s->busy ? ngx_create_pool(4096, s->helper->log) : NULL;
+    pool = NULL;
+
+    if (s->busy && s->goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
+        pool = ngx_create_pool(4096, s->helper->log);
+    }
+
     s->busy = 0;
 
     if (pool) {
@@ -455,7 +461,6 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_next_t *next, ngx_pool_t *pool)
 {
     ngx_str_t             certid;
-    ngx_uint_t            goal;
     ngx_autocert_state_t  state;
 
     s->busy = 1;
@@ -472,7 +477,7 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
             return;
         }
 
-        goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
+        s->goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
         break;
 
     case NGX_AUTOCERT_PLAN_WINDOW:
@@ -483,15 +488,15 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
             return;
         }
 
-        goal = NGX_AUTOCERT_GOAL_WINDOW;
+        s->goal = NGX_AUTOCERT_GOAL_WINDOW;
         break;
 
     default: /* NGX_AUTOCERT_PLAN_CONTACTS */
-        goal = NGX_AUTOCERT_GOAL_CONTACTS;
+        s->goal = NGX_AUTOCERT_GOAL_CONTACTS;
         break;
     }
 
-    if (goal != NGX_AUTOCERT_GOAL_CONTACTS
+    if (s->goal != NGX_AUTOCERT_GOAL_CONTACTS
         && state.issuer.len == s->helper->acf->ca.len
         && ngx_memcmp(state.issuer.data, s->helper->acf->ca.data,
                       state.issuer.len)
@@ -501,7 +506,7 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
         certid.len = s->chain.certid_len;
     }
 
-    ngx_autocert_driver_start(goal, s->index, &certid);
+    ngx_autocert_driver_start(s->goal, s->index, &certid);
 }
 
 

@@ -730,6 +730,14 @@ test_plan_budget(void **data)
     test_issued.at[2] = TEST_PLAN_NOW + 1000000;
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW), NGX_DECLINED);
     assert_int_equal(test_fail.retry_at, TEST_PLAN_NOW + 500);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0),
+                     TEST_PLAN_NOW + 500);
+
+    /* whoever begins anew looks at it anew */
+
+    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, NULL, &test_state,
+                            0);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 499), NGX_DECLINED);
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 500), NGX_OK);
 }
