@@ -12,6 +12,7 @@
 #define NGX_AUTOCERT_PLAN_HOURLY    175     /* failures: about a week of them */
 #define NGX_AUTOCERT_PLAN_TRIES     3       /* begun, with no end, in a row */
 #define NGX_AUTOCERT_PLAN_AHEAD     (8 * NGX_AUTOCERT_PLAN_DAY)
+#define NGX_AUTOCERT_PLAN_TURNS     4       /* one of them for the failed */
 #define NGX_AUTOCERT_PLAN_STEP      30      /* s, of a clock that was set */
 
 /* Let's Encrypt allows 300 */
@@ -41,8 +42,10 @@ static void ngx_autocert_plan_key(ngx_autocert_chain_t *chain, u_char *buf,
 static void ngx_autocert_plan_renew(ngx_autocert_plan_t *plan,
     ngx_uint_t index, ngx_autocert_chain_t *chain,
     ngx_autocert_state_t *state);
+static ngx_uint_t ngx_autocert_plan_anew(time_t now,
+    ngx_autocert_state_t *state);
 static time_t ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
-    time_t now, ngx_autocert_state_t *state, ngx_uint_t reload);
+    time_t now, ngx_autocert_state_t *state);
 static void ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
     uint64_t clock);
 static void ngx_autocert_plan_back(ngx_autocert_plan_t *plan, time_t delta);
@@ -50,7 +53,6 @@ static time_t ngx_autocert_plan_pace(ngx_autocert_plan_t *plan, time_t now);
 static void ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now);
 static ngx_uint_t ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
     ngx_autocert_plan_name_t *b);
-static ngx_uint_t ngx_autocert_plan_rank(ngx_autocert_plan_name_t *name);
 static ngx_int_t ngx_autocert_plan_afford(ngx_autocert_issued_t *issued,
     time_t now, ngx_pool_t *pool, ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_plan_within(ngx_autocert_issued_t *issued,
@@ -157,8 +159,12 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     ngx_autocert_plan_renew(plan, index, chain, state);
 
+    if (reload && ngx_autocert_plan_anew(now, state)) {
+        name->anew = 1;
+    }
+
     name->end = chain ? chain->not_after : 0;
-    name->retry = ngx_autocert_plan_wait(plan, now, state, reload);
+    name->retry = name->anew ? 0 : ngx_autocert_plan_wait(plan, now, state);
     name->order = (state->order.len != 0);
     name->failed = (state->failures != 0);
     name->look = NGX_AUTOCERT_PLAN_NEVER;
@@ -280,25 +286,27 @@ ngx_autocert_plan_renew(ngx_autocert_plan_t *plan, ngx_uint_t index,
 }
 
 
+/*
+ * Whoever reloads has mended something: one try, now and then, but what the
+ * CA asked for stands.
+ */
+
+static ngx_uint_t
+ngx_autocert_plan_anew(time_t now, ngx_autocert_state_t *state)
+{
+    return state->kind != NGX_AUTOCERT_FAIL_LIMITED
+           && (state->failed_at > now
+               || now - state->failed_at >= NGX_AUTOCERT_PLAN_RELOAD);
+}
+
+
 static time_t
-ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
-    time_t now, ngx_autocert_state_t *state, ngx_uint_t reload)
+ngx_autocert_plan_wait(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_state_t *state)
 {
     /* what is left of the budget is looked at whenever it is to be used */
 
     if (state->kind == NGX_AUTOCERT_FAIL_BUDGET) {
-        return 0;
-    }
-
-    /*
-     * Whoever reloads has mended something: one try, now and then, but what
-     * the CA asked for stands.
-     */
-
-    if (reload && state->kind != NGX_AUTOCERT_FAIL_LIMITED
-        && (state->failed_at > now
-            || now - state->failed_at >= NGX_AUTOCERT_PLAN_RELOAD))
-    {
         return 0;
     }
 
@@ -339,7 +347,7 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
     ngx_autocert_plan_next_t *next)
 {
     time_t                     due, pace, look;
-    ngx_uint_t                 i, n, order, window;
+    ngx_uint_t                 i, n, order, failed, window;
     ngx_autocert_plan_name_t  *name;
 
     ngx_autocert_plan_clock(plan, now, clock);
@@ -347,6 +355,7 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
     n = plan->acf->names.nelts;
     name = plan->names;
     order = n;
+    failed = n;
     window = n;
     pace = ngx_autocert_plan_pace(plan, now);
 
@@ -366,9 +375,15 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
 
         next->until = ngx_min(next->until, ngx_min(due, look));
 
-        if (due <= now
-            && (order == n
-                || ngx_autocert_plan_before(&name[i], &name[order])))
+        if (due <= now && name[i].failed) {
+
+            if (failed == n || name[i].retry < name[failed].retry) {
+                failed = i;
+            }
+
+        } else if (due <= now
+                   && (order == n
+                       || ngx_autocert_plan_before(&name[i], &name[order])))
         {
             order = i;
         }
@@ -394,7 +409,15 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
         return;
     }
 
-    /* by turns, so that neither waits for the end of the other */
+    /* by turns, so that none waits for the end of the others */
+
+    if (order == n
+        || (failed != n
+            && plan->turn % NGX_AUTOCERT_PLAN_TURNS
+               == NGX_AUTOCERT_PLAN_TURNS - 1))
+    {
+        order = failed;
+    }
 
     if (order != n && (window == n || plan->looked)) {
         next->what = NGX_AUTOCERT_PLAN_ORDER;
@@ -538,40 +561,20 @@ ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now)
 }
 
 
+/*
+ * An order under way, as its challenge may be: one that is begun would take
+ * its place on the board.  Then no certificate yet, then the nearest end.
+ */
+
 static ngx_uint_t
 ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
     ngx_autocert_plan_name_t *b)
 {
-    ngx_uint_t  ra, rb;
-
-    ra = ngx_autocert_plan_rank(a);
-    rb = ngx_autocert_plan_rank(b);
-
-    if (ra != rb) {
-        return ra < rb;
+    if (a->order != b->order) {
+        return a->order;
     }
 
-    return a->failed ? a->retry < b->retry : a->end < b->end;
-}
-
-
-/*
- * An order under way, as its challenge may be: one that is begun would take
- * its place on the board.  What has failed does not hold up what may not.
- */
-
-static ngx_uint_t
-ngx_autocert_plan_rank(ngx_autocert_plan_name_t *name)
-{
-    if (name->failed) {
-        return 3;
-    }
-
-    if (name->order) {
-        return 0;
-    }
-
-    return name->end ? 2 : 1;
+    return a->end < b->end;
 }
 
 
@@ -581,6 +584,8 @@ ngx_autocert_plan_begin(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_pool_t *pool, ngx_autocert_fail_t *fail)
 {
     plan->looked = 0;
+    plan->turn++;
+    plan->names[index].anew = 0;
 
     ngx_autocert_plan_settle(plan, index, state);
 

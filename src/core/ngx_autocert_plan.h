@@ -52,6 +52,7 @@ typedef struct {
     unsigned                   never:1; /* is not to be ordered at all */
     unsigned                   order:1; /* one is under way */
     unsigned                   failed:1;
+    unsigned                   anew:1;  /* one try, whatever it waits for */
 } ngx_autocert_plan_name_t;
 
 
@@ -65,6 +66,7 @@ typedef struct {
     time_t                     step;    /* of the wall clock, for the log */
     time_t                     blind;   /* no windows before: it has none */
     ngx_uint_t                 unreached;   /* network, in a row */
+    ngx_uint_t                 turn;    /* orders begun */
     unsigned                   contacts:1;  /* are to be told */
     unsigned                   looked:1;    /* the last turn was a window's */
     unsigned                   changed:1;   /* ca: to be written by the caller,
@@ -104,8 +106,8 @@ void ngx_autocert_plan_remember(ngx_autocert_plan_t *plan, time_t now,
 /*
  * What there is of a name: at the start, and whenever its pair on disk has
  * changed.  chain NULL: none.  What state says of another pair or of another
- * configuration is forgotten.  reload: by a person, who may have mended what
- * failed.
+ * configuration is forgotten.  reload: a person has begun this process, and
+ * may have mended what failed; told once.
  */
 void ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_chain_t *chain, ngx_autocert_state_t *state,

@@ -202,7 +202,7 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
     }
 
     ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
-                            s->reload);
+                            s->reload && !s->ready);
 
     ngx_destroy_pool(pool);
 
@@ -540,8 +540,7 @@ ngx_autocert_schedule_look(ngx_autocert_schedule_t *s, ngx_uint_t index,
     (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
                                         state, &ignored);
 
-    ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, state,
-                            s->reload);
+    ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, state, 0);
 
     if (chain) {
         s->chain = *chain;

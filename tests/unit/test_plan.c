@@ -203,11 +203,11 @@ test_plan_order_of_work(void **data)
     ngx_autocert_plan_next_t   next;
     ngx_autocert_plan_name_t  *name = test_plan_names;
 
-    static ngx_uint_t  wanted[] = { 3, 1, 5, 0, 4, 2 };
+    static ngx_uint_t  wanted[] = { 3, 1, 5, 4, 0, 2 };
 
     (void) data;
 
-    /* failed, none, failed longer ago, order, due later, due sooner */
+    /* due later, none, failed, order, failed longer ago, due sooner */
 
     name[2].failed = 1;
     name[2].retry = TEST_PLAN_NOW - 10;
@@ -222,6 +222,7 @@ test_plan_order_of_work(void **data)
                          NGX_AUTOCERT_PLAN_ORDER);
         assert_int_equal(next.index, wanted[i]);
         name[next.index].never = 1;
+        test_plan.turn++;
     }
 
     assert_int_equal(test_plan_ask(TEST_PLAN_NOW, &next),
@@ -889,6 +890,17 @@ test_plan_reload(void **data)
     ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 600, NULL,
                             &test_state, 1);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
+
+    /* once, whatever is looked at in between */
+
+    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 601, NULL,
+                            &test_state, 0);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
+    assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 601), NGX_OK);
+    test_state.tries = 0;
+    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 1300, NULL,
+                            &test_state, 0);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), next);
 
     /* but not what the CA has asked for */
 
