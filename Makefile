@@ -14,8 +14,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan deps deps-test unit ctgrind fuzz e2e lint check check-deep \
-        check-matrix bench demo help clean FORCE
+.PHONY: all asan deps deps-test unit ctgrind fuzz simulate e2e lint check \
+        check-deep check-matrix bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
 
@@ -54,8 +54,8 @@ asan:			## both modules with AddressSanitizer, in build/asan/
 $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
 
 
-# unit tests and fuzz targets: the layers without a server, and as much of
-# NGINX as they use, in an archive for each compiler
+# unit tests, fuzz targets and the simulation: the layers without a server,
+# and as much of NGINX as they use, in an archive for each compiler
 
 NGX      = $(or $(NGINX_SRC),$(BUILD)/nginx-src)
 NGX_INCS = $(addprefix -isystem $(BUILD)/nginx/,objs src/core src/event \
@@ -86,6 +86,7 @@ LAYER_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -MMD -MP \
               -fno-sanitize-recover=all $(NGX_INCS)
 UNIT_CC     = gcc -fsanitize=address,undefined $(LAYER_FLAGS)
 FUZZ_CC     = clang -fsanitize=fuzzer-no-link,address,undefined $(LAYER_FLAGS)
+SIM_CC      = gcc -g -O2 -MMD -MP $(NGX_INCS)
 GROUP       = -Wl,--start-group $^ -Wl,--end-group $(NETTLE) -lssl -lcrypto \
               -lpthread
 
@@ -118,6 +119,7 @@ endef
 
 $(eval $(call layer,unit,$(UNIT_CC) -Wmaybe-uninitialized))
 $(eval $(call layer,fuzz,$(FUZZ_CC)))
+$(eval $(call layer,sim,$(SIM_CC)))
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
                       $(ARCHIVES:%=$(BUILD)/unit/%)
@@ -126,6 +128,19 @@ $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
                       $(ARCHIVES:%=$(BUILD)/fuzz/%)
 	@clang -fsanitize=fuzzer,address,undefined -o $@ $(GROUP)
+
+# the simulation, and the same with the sanitizers
+
+SIM_SRCS = tests/sim/simulate.c tests/sim/ca.c
+SIM_LIBS = libbase.a libacme.a libstore.a libngx.a
+
+$(BUILD)/sim/simulate: $(SIM_SRCS:%.c=$(BUILD)/sim/%.o) \
+                       $(SIM_LIBS:%=$(BUILD)/sim/%)
+	@gcc -o $@ $(GROUP)
+
+$(BUILD)/unit/simulate: $(SIM_SRCS:%.c=$(BUILD)/unit/%.o) \
+                        $(SIM_LIBS:%=$(BUILD)/unit/%)
+	@gcc -fsanitize=address,undefined -o $@ $(GROUP)
 
 # the switch between stacks needs no NGINX: each way that it is made
 
@@ -157,7 +172,8 @@ $(BUILD)/unit/test_switch_aarch64: $(SWITCH_DEPS) tests/unit/plain/cmocka.h
 
 build/%: $(BUILD)/% ;
 
--include $(shell find $(BUILD)/unit $(BUILD)/fuzz -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/sim -name '*.d' \
+           2>/dev/null)
 
 
 unit: $(UNIT_BINS)	## unit tests, under ASan and UBSan
@@ -174,6 +190,10 @@ ctgrind: $(BUILD)/unit/ctgrind_signer	## no branch of Nettle's on a secret
 
 fuzz: $(FUZZ_BINS)	## each fuzz target for FUZZ_SECONDS (15)
 	@scripts/run-fuzz $(FUZZ_SECONDS) $^
+
+simulate: $(BUILD)/sim/simulate $(BUILD)/unit/simulate
+simulate:		## two years of 1,000 names, and planted faults
+	@scripts/simulate $^
 
 $(BUILD)/hostile: tests/hostile/hostile.c
 	@mkdir -p $(@D)
