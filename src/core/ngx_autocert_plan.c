@@ -159,19 +159,31 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     ngx_autocert_plan_renew(plan, index, chain, state);
 
-    if (reload && ngx_autocert_plan_anew(now, state)) {
-        name->anew = 1;
-    }
-
     name->end = chain ? chain->not_after : 0;
-    name->retry = name->anew ? 0 : ngx_autocert_plan_wait(plan, now, state);
     name->order = (state->order.len != 0);
     name->failed = (state->failures != 0);
-    name->look = NGX_AUTOCERT_PLAN_NEVER;
 
-    if (chain && chain->certid_len
-        && ngx_autocert_plan_is(&state->issuer, &plan->acf->ca))
+    /* what is known already may have been moved along with the clock */
+
+    if (state->next_attempt != name->next_attempt) {
+        name->next_attempt = state->next_attempt;
+        name->retry = ngx_autocert_plan_wait(plan, now, state);
+    }
+
+    if (reload && ngx_autocert_plan_anew(now, state)) {
+        name->retry = 0;
+    }
+
+    if (chain == NULL || chain->certid_len == 0
+        || !ngx_autocert_plan_is(&state->issuer, &plan->acf->ca))
     {
+        name->look = NGX_AUTOCERT_PLAN_NEVER;
+        name->look_at = 0;
+
+    } else if (name->look == NGX_AUTOCERT_PLAN_NEVER
+               || state->look_at != name->look_at)
+    {
+        name->look_at = state->look_at;
         name->look = ngx_min(state->look_at,
                              now + NGX_AUTOCERT_PLAN_LOOK_MAX);
     }
@@ -585,7 +597,6 @@ ngx_autocert_plan_begin(ngx_autocert_plan_t *plan, ngx_uint_t index,
 {
     plan->looked = 0;
     plan->turn++;
-    plan->names[index].anew = 0;
 
     ngx_autocert_plan_settle(plan, index, state);
 
@@ -605,6 +616,7 @@ ngx_autocert_plan_begin(ngx_autocert_plan_t *plan, ngx_uint_t index,
         state->failed_at = now;
         state->next_attempt = fail->retry_at;
         plan->names[index].retry = fail->retry_at;
+        plan->names[index].next_attempt = fail->retry_at;
 
         return NGX_DECLINED;
     }
@@ -807,6 +819,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     state->next_attempt = ngx_max(state->next_attempt, fail->retry_at);
 
     name->retry = state->next_attempt;
+    name->next_attempt = state->next_attempt;
     name->failed = 1;
     failed->next = name->retry;
 
@@ -1083,6 +1096,7 @@ ngx_autocert_plan_window(ngx_autocert_plan_t *plan, ngx_uint_t index,
     state->look_at = look;
     state->looks = 0;
     plan->names[index].look = look;
+    plan->names[index].look_at = look;
 
     same = (state->window_start == window->start
             && state->window_end == window->end && state->renew_at);
@@ -1142,6 +1156,7 @@ ngx_autocert_plan_unseen(ngx_autocert_plan_t *plan, ngx_uint_t index,
     state->look_at = ngx_min(state->look_at,
                              now + NGX_AUTOCERT_PLAN_LOOK_MAX);
     plan->names[index].look = state->look_at;
+    plan->names[index].look_at = state->look_at;
 
     if (fail->scope == NGX_AUTOCERT_FAIL_CA) {
         ngx_autocert_plan_hold(plan, now, fail);

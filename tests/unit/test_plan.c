@@ -101,6 +101,16 @@ test_plan_teardown(void **data)
 }
 
 
+/* As a process finds it that has just begun. */
+
+static void
+test_plan_found(ngx_uint_t index, time_t now, ngx_autocert_chain_t *chain,
+    ngx_autocert_state_t *state, ngx_uint_t reload)
+    ngx_autocert_plan_init(&test_plan);
+    ngx_autocert_plan_found(&test_plan, index, now, chain, state, reload);
+}
+
+
 /* All names but the first n have a certificate that is far from due. */
 
 static void
@@ -342,15 +352,13 @@ test_plan_windows(void **data)
         /* as it is found again after a restart */
 
         due = ngx_autocert_plan_due(&test_plan, 0);
-        ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, &test_chain,
-                                &test_state, 0);
+        test_plan_found(0, TEST_PLAN_NOW, &test_chain, &test_state, 0);
         assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), due);
 
         /* and goes with the certificate that it belongs to */
 
         test_chain.id[0]++;
-        ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, &test_chain,
-                                &test_state, 0);
+        test_plan_found(0, TEST_PLAN_NOW, &test_chain, &test_state, 0);
         assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), first);
         assert_int_equal(test_plan_names[0].look, NGX_AUTOCERT_PLAN_NEVER);
     }
@@ -736,8 +744,7 @@ test_plan_budget(void **data)
 
     /* whoever begins anew looks at it anew */
 
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, NULL, &test_state,
-                            0);
+    test_plan_found(0, TEST_PLAN_NOW, NULL, &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 499), NGX_DECLINED);
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 500), NGX_OK);
@@ -797,7 +804,7 @@ test_plan_crashes(void **data)
     for (i = 1; i <= 12; i++) {
         assert_int_equal(test_plan_start(0, now), NGX_OK);
 
-        ngx_autocert_plan_found(&test_plan, 0, now, NULL, &test_state, 0);
+        test_plan_found(0, now, NULL, &test_state, 0);
 
         if (i <= 3) {
             assert_true(ngx_autocert_plan_due(&test_plan, 0) <= now);
@@ -813,7 +820,7 @@ test_plan_crashes(void **data)
     assert_int_equal(wait, 3600);
 
     ngx_autocert_plan_leave(&test_state);
-    ngx_autocert_plan_found(&test_plan, 0, now, NULL, &test_state, 0);
+    test_plan_found(0, now, NULL, &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
 }
 
@@ -881,14 +888,11 @@ test_plan_reload(void **data)
 
     /* a restart changes nothing, a reload does after ten minutes */
 
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 700, NULL,
-                            &test_state, 0);
+    test_plan_found(0, TEST_PLAN_NOW + 700, NULL, &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), next);
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 599, NULL,
-                            &test_state, 1);
+    test_plan_found(0, TEST_PLAN_NOW + 599, NULL, &test_state, 1);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), next);
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 600, NULL,
-                            &test_state, 1);
+    test_plan_found(0, TEST_PLAN_NOW + 600, NULL, &test_state, 1);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
 
     /* once, whatever is looked at in between */
@@ -896,8 +900,8 @@ test_plan_reload(void **data)
     ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 601, NULL,
                             &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
-    assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 601), NGX_OK);
-    test_state.tries = 0;
+    next = test_plan_fail(0, TEST_PLAN_NOW + 601, NGX_AUTOCERT_FAIL_REFUSED,
+                          NGX_AUTOCERT_FAIL_NAME);
     ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 1300, NULL,
                             &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), next);
@@ -905,15 +909,13 @@ test_plan_reload(void **data)
     /* but not what the CA has asked for */
 
     test_state.kind = NGX_AUTOCERT_FAIL_LIMITED;
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW + 600, NULL,
-                            &test_state, 1);
+    test_plan_found(0, TEST_PLAN_NOW + 600, NULL, &test_state, 1);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), next);
 
     /* of a clock that was wrong */
 
     test_state.next_attempt = TEST_PLAN_NOW + 9 * TEST_PLAN_DAY;
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, NULL, &test_state,
-                            0);
+    test_plan_found(0, TEST_PLAN_NOW, NULL, &test_state, 0);
     assert_in_range(ngx_autocert_plan_due(&test_plan, 0), TEST_PLAN_NOW,
                     TEST_PLAN_NOW + 3600);
 
@@ -921,8 +923,7 @@ test_plan_reload(void **data)
 
     test_names[0].challenge = NGX_AUTOCERT_CHALLENGE_HTTP;
     ngx_autocert_plan_init(&test_plan);
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, NULL, &test_state,
-                            0);
+    test_plan_found(0, TEST_PLAN_NOW, NULL, &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
     assert_int_equal(test_state.failures, 0);
 }
@@ -945,15 +946,13 @@ test_plan_changed(void **data)
     test_names[0].curve = NID_X9_62_prime256v1;
     ngx_autocert_plan_init(&test_plan);
     state = test_state;
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, &test_chain, &state,
-                            0);
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
 
     /* one that was put there by hand is left as it is */
 
     ngx_memzero(&state, sizeof(ngx_autocert_state_t));
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, &test_chain, &state,
-                            0);
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &state, 0);
     assert_true(ngx_autocert_plan_due(&test_plan, 0) > TEST_PLAN_NOW);
 
     test_names[0].curve = NID_secp384r1;
@@ -961,8 +960,7 @@ test_plan_changed(void **data)
     ngx_autocert_plan_init(&test_plan);
     state = test_state;
     state.order = order;
-    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, &test_chain, &state,
-                            0);
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
     assert_int_equal(test_plan_names[0].look, NGX_AUTOCERT_PLAN_NEVER);
     assert_int_equal(state.order.len, 0);
@@ -974,13 +972,14 @@ test_plan_changed(void **data)
 static void
 test_plan_clock(void **data)
 {
-    time_t                    back, renew;
+    time_t                    back, renew, retry;
     ngx_autocert_plan_next_t  next;
 
     (void) data;
 
     test_plan_only(1);
     test_plan_issue(1, TEST_PLAN_NOW);
+    ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
     (void) test_plan_start(0, TEST_PLAN_NOW);
     (void) test_plan_fail(0, TEST_PLAN_NOW, NGX_AUTOCERT_FAIL_REFUSED,
                           NGX_AUTOCERT_FAIL_NAME);
@@ -1002,6 +1001,12 @@ test_plan_clock(void **data)
     assert_in_range(test_plan.ca.hold, back + 198, back + 201);
     assert_in_range(test_plan.ca.slots[0].at, back - 2, back);
     assert_int_equal(test_plan_names[1].renew, renew);
+
+    /* what the store has of it is of the clock before */
+
+    retry = test_plan_names[0].retry;
+    ngx_autocert_plan_found(&test_plan, 0, back, NULL, &test_state, 0);
+    assert_int_equal(test_plan_names[0].retry, retry);
     assert_int_equal(test_plan_names[2].look, NGX_AUTOCERT_PLAN_NEVER);
 
     /* from 1970 to now: what waited is over */
