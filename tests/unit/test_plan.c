@@ -106,6 +106,8 @@ test_plan_teardown(void **data)
 static void
 test_plan_found(ngx_uint_t index, time_t now, ngx_autocert_chain_t *chain,
     ngx_autocert_state_t *state, ngx_uint_t reload)
+{
+    ngx_memzero(&test_plan_names[index], sizeof(ngx_autocert_plan_name_t));
     ngx_autocert_plan_init(&test_plan);
     ngx_autocert_plan_found(&test_plan, index, now, chain, state, reload);
 }
