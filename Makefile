@@ -229,7 +229,8 @@ $(BUILD)/bench/%: bench/%.c
 
 # all that takes minutes; HOSTILE_SECONDS=60 is a short one
 
-check-deep: all asan $(BUILD)/hostile $(BUILD)/unit/test_signer ctgrind
+check-deep: all asan $(addprefix $(BUILD)/,hostile clock.so unit/test_signer)
+check-deep: ctgrind
 check-deep:		## what takes too long for each change
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
 	    $(BUILD)/unit/test_signer
@@ -237,6 +238,9 @@ check-deep:		## what takes too long for each change
 	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
 	    $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_fiber.py test_gap.py test_hostile.py
+	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
+	    test_budget.py test_changes.py test_clock.py test_fairness.py \
+	    test_holds.py test_resume.py test_windows.py
 
 check-matrix:		## SUITES (trixie testing) of Debian, in chroots
 	@scripts/check-matrix $(SUITES)

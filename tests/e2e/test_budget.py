@@ -7,8 +7,8 @@ import pytest
 
 from support import tls
 from support.engine import (DAY, budget, conf, die_at, failed, failures,
-                            issued, kill, next_try, reload, restart, state,
-                            within)
+                            issued, kill, next_try, reload, restart, some,
+                            state, within)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -64,7 +64,7 @@ def test_taken_back(nginx, proxy, clock):
 
 
 @pytest.mark.limit(180)
-@pytest.mark.parametrize("before", ["1s", "10000d"])
+@pytest.mark.parametrize("before", some(["1s", "10000d"], "10000d"))
 def test_short_lives(nginx, proxy, before):
     """What is asked for by a certificate that is always about to end."""
 
@@ -100,7 +100,8 @@ def test_certificates_already_due(nginx, proxy, clock):
     assert next_try(failed(server)) > clock.now() + DAY
 
 
-@pytest.mark.parametrize("what", ["pair", "directory", "state"])
+@pytest.mark.parametrize("what", some(["pair", "directory", "state"],
+                                      "directory"))
 def test_deleted_again_and_again(nginx, proxy, what):
     ca = proxy(validity=90 * DAY)
     server = nginx(conf(ca)).start()
@@ -153,7 +154,8 @@ def test_clock_that_jumps(nginx, proxy, clock):
 
 
 @pytest.mark.limit(180)
-@pytest.mark.parametrize("kind", ["finalize", "poll", "certificate"])
+@pytest.mark.parametrize("kind", some(["finalize", "poll", "certificate"],
+                                      "finalize"))
 def test_killed_after_finalize(nginx, proxy, clock, kind):
     """Five helpers in a row; in the end there is one certificate."""
 
@@ -176,7 +178,7 @@ def test_killed_after_finalize(nginx, proxy, clock, kind):
 
 
 @pytest.mark.limit(180)
-@pytest.mark.parametrize("kind", ["order", "authz", "challenge"])
+@pytest.mark.parametrize("kind", ["order", "authz"])
 def test_crash_loop(nginx, proxy, clock, kind):
     """It dies whenever it asks: three times at once, then it takes time."""
 
@@ -188,8 +190,10 @@ def test_crash_loop(nginx, proxy, clock, kind):
     kept = wait_for(lambda: state(server).get("next_attempt", 0)
                     > clock.now() + 20 and state(server), 90, "a wait")
     assert kept["tries"] >= 3
+    # it was written down before the last one was asked
+    wait_for(lambda: ca.count(kind) == kept["tries"], 10, "asked")
     n = ca.count("order")
-    assert n <= (4 if kind == "order" else 1)
+    assert n == (4 if kind == "order" else 1)
     for how in reload, restart:
         how(server)
     assert ca.count("order") == n

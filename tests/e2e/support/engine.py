@@ -7,10 +7,26 @@ import os
 import re
 import time
 
+import pytest
+
 from . import proc
 from .wait import wait_for
 
 DAY = 86400
+
+
+def some(of, *now):
+    """Parameters of a test; all but those of now are for check-deep."""
+
+    assert set(now) <= set(of)
+    return [one if one in now else pytest.param(
+                *(one if isinstance(one, tuple) else [one]),
+                marks=pytest.mark.deep) for one in of]
+
+
+def pairs(first, second):
+    return [(a, b) for a in first for b in second]
+
 
 CONF = """
     resolver 127.0.0.1;
