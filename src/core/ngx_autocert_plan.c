@@ -306,7 +306,8 @@ ngx_autocert_plan_renew(ngx_autocert_plan_t *plan, ngx_uint_t index,
 static ngx_uint_t
 ngx_autocert_plan_anew(time_t now, ngx_autocert_state_t *state)
 {
-    return state->kind != NGX_AUTOCERT_FAIL_LIMITED
+    return state->failures
+           && state->kind != NGX_AUTOCERT_FAIL_LIMITED
            && (state->failed_at > now
                || now - state->failed_at >= NGX_AUTOCERT_PLAN_RELOAD);
 }
@@ -750,15 +751,18 @@ ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_autocert_state_t *state, ngx_autocert_issued_t *issued,
     ngx_pool_t *pool)
 {
-    u_char  *buf;
+    u_char     *buf;
+    ngx_str_t   challenge;
 
     ngx_autocert_plan_alive(plan);
     ngx_autocert_plan_spread(plan, index, now);
 
+    challenge = state->challenge;
     issued->life = ngx_max(chain->not_after - chain->not_before, 1);
 
     ngx_memzero(state, sizeof(ngx_autocert_state_t));
 
+    state->challenge = challenge;
     state->ca = plan->acf->ca;
     state->setup = plan->names[index].setup;
     state->issuer = plan->acf->ca;
@@ -798,6 +802,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     if (fail->scope == NGX_AUTOCERT_FAIL_CA) {
         ngx_autocert_plan_hold(plan, now, fail);
         failed->next = plan->ca.hold;
+        failed->held = 1;
         return;
     }
 
@@ -824,6 +829,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     failed->next = name->retry;
 
     ngx_autocert_plan_unreached(plan, now, fail);
+    failed->held = (plan->ca.hold > now);
 }
 
 

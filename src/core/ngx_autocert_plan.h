@@ -81,6 +81,7 @@ typedef struct {
     time_t                     next;    /* try of the name, at the earliest */
     ngx_uint_t                 names;   /* DOMAIN: that wait with it */
     time_t                     all;     /* DOMAIN: can be done by then */
+    unsigned                   held:1;  /* the CA is, for all names */
 } ngx_autocert_plan_failed_t;
 
 

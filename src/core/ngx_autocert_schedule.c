@@ -739,20 +739,16 @@ ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     others.data = buf;
     others.len = 0;
 
-    switch (fail->scope) {
-
-    case NGX_AUTOCERT_FAIL_CA:
+    if (failed.held) {
         ngx_str_set(&others, ", all names wait for this CA");
-        break;
 
-    case NGX_AUTOCERT_FAIL_DOMAIN:
+    } else if (fail->scope == NGX_AUTOCERT_FAIL_DOMAIN) {
         ngx_autocert_schedule_date(&a, all, failed.all);
         others.len = ngx_snprintf(buf, sizeof(buf),
                                   ", %ui names of \"%V\" wait, all can be "
                                   "done by %V", failed.names, &fail->domain,
                                   &a)
                      - buf;
-        break;
     }
 
     ngx_autocert_schedule_refused(s, index, fail, failed.next, &others, log);

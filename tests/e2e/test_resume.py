@@ -49,8 +49,8 @@ def test_one_cut(nginx, ca, clock, kind, cut):
 
 
 @pytest.mark.parametrize("kind, how", some(
-    pairs(BEGUN, ["nothing", *HOW]), ("authz", "kill"), ("poll", "reload"),
-    ("finalize", "restart"), ("certificate", "nothing")))
+    pairs(BEGUN, ["nothing", *HOW]), ("poll", "reload"),
+    ("finalize", "restart")))
 def test_network_lost(nginx, ca, clock, kind, how):
     """For long; it is the order of before that is ended then."""
 
@@ -77,8 +77,8 @@ def test_network_lost(nginx, ca, clock, kind, how):
 
 
 @pytest.mark.parametrize("kind, how", some(
-    pairs(BEGUN, HOW), ("authz", "reload"), ("challenge", "kill"),
-    ("finalize", "reload"), ("poll", "restart")))
+    pairs(BEGUN, HOW), ("challenge", "kill"), ("finalize", "reload"),
+    ("poll", "restart")))
 def test_in_the_middle_of_a_request(nginx, ca, kind, how):
     ca.answer(kind, slow=1.5)
     server = nginx(conf(ca)).start()

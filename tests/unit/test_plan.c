@@ -186,8 +186,12 @@ test_plan_due(void **data)
                      NGX_AUTOCERT_PLAN_ORDER);
     assert_int_equal(next.index, 0);
 
+    ngx_str_set(&test_state.challenge, "tls-alpn-01");
     test_plan_issue(0, TEST_PLAN_NOW);
 
+    /* the way that has worked */
+
+    assert_int_equal(test_state.challenge.len, 11);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0),
                      test_chain.not_after - 7 * TEST_PLAN_DAY);
     assert_int_equal(test_state.issued_at, TEST_PLAN_NOW);
@@ -820,6 +824,11 @@ test_plan_crashes(void **data)
     }
 
     assert_int_equal(wait, 3600);
+
+    /* nor does a reload begin that anew */
+
+    test_plan_found(0, now - 1, NULL, &test_state, 1);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), now);
 
     ngx_autocert_plan_leave(&test_state);
     test_plan_found(0, now, NULL, &test_state, 0);
