@@ -349,7 +349,7 @@ def test_a_reload_after_a_while_is_a_try(nginx, dns, fakeca):
     """Not one within ten minutes: who reloads a lot asks a lot."""
 
     ca = fakeca()
-    ca.answer("order", problem(403, "unauthorized", "no"), times=None)
+    ca.answer("order", problem(400, "malformed", "no"), times=None)
     server = nginx(CONF % (RESOLVER + ca.directives, "example.com")).start()
     failed(server)
     ca.normal()
