@@ -43,6 +43,8 @@ static ngx_int_t ngx_http_autocert_server(ngx_conf_t *cf,
 static ngx_int_t ngx_http_autocert_names(ngx_conf_t *cf,
     ngx_autocert_conf_t *acf, ngx_http_core_srv_conf_t *cscf,
     ngx_http_autocert_srv_conf_t *ascf);
+static int ngx_libc_cdecl ngx_http_autocert_cmp_indices(const void *one,
+    const void *two);
 static ngx_int_t ngx_http_autocert_identifier(ngx_conf_t *cf,
     ngx_http_server_name_t *sn, ngx_http_autocert_srv_conf_t *ascf,
     ngx_str_t *name);
@@ -684,9 +686,15 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     ngx_http_core_srv_conf_t *cscf, ngx_http_autocert_srv_conf_t *ascf)
 {
     ngx_int_t                rc;
-    ngx_uint_t               i, n, index;
+    ngx_uint_t               i, index, *own;
     ngx_autocert_name_t      name;
     ngx_http_server_name_t  *sn;
+
+    if (ngx_array_init(&ascf->names, cf->pool, 1, sizeof(ngx_uint_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     ngx_memzero(&name, sizeof(ngx_autocert_name_t));
 
@@ -697,7 +705,6 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     name.line = ascf->line;
 
     sn = cscf->server_names.elts;
-    n = 0;
 
     for (i = 0; i < cscf->server_names.nelts; i++) {
 
@@ -713,12 +720,25 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
             return NGX_ERROR;
         }
 
-        if (rc == NGX_OK && n++ == 0) {
-            ascf->index = index;
+        if (rc != NGX_OK) {
+            continue;
         }
+
+        own = ngx_array_push(&ascf->names);
+        if (own == NULL) {
+            return NGX_ERROR;
+        }
+
+        *own = index;
     }
 
-    if (n) {
+    if (ascf->names.nelts) {
+        own = ascf->names.elts;
+        ascf->index = own[0];
+
+        ngx_qsort(own, ascf->names.nelts, sizeof(ngx_uint_t),
+                  ngx_http_autocert_cmp_indices);
+
         return NGX_OK;
     }
 
@@ -735,6 +755,26 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     rc = ngx_autocert_add_name(cf, acf, &name, &ascf->index);
 
     return (rc == NGX_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_autocert_cmp_indices(const void *one, const void *two)
+{
+    ngx_uint_t  a = *(const ngx_uint_t *) one;
+    ngx_uint_t  b = *(const ngx_uint_t *) two;
+
+    return (a > b) - (a < b);
+}
+
+
+ngx_uint_t
+ngx_http_autocert_owns(ngx_http_autocert_srv_conf_t *ascf, ngx_uint_t index)
+{
+    return ascf->names.nelts
+           && bsearch(&index, ascf->names.elts, ascf->names.nelts,
+                      sizeof(ngx_uint_t), ngx_http_autocert_cmp_indices)
+              != NULL;
 }
 
 

@@ -31,6 +31,7 @@ typedef struct {
 
     ngx_autocert_conf_t      *acf;
     ngx_uint_t                index;        /* of the first usable name */
+    ngx_array_t               names;        /* ngx_uint_t: of all, sorted */
     unsigned                  fallback:1;   /* ssl_certificate is there */
     unsigned                  tls:1;        /* some listener speaks TLS */
 } ngx_http_autocert_srv_conf_t;
@@ -49,6 +50,10 @@ char *ngx_http_autocert_merge_srv_conf(ngx_conf_t *cf, void *parent,
     void *child);
 ngx_int_t ngx_http_autocert_preconfiguration(ngx_conf_t *cf);
 ngx_int_t ngx_http_autocert_postconfiguration(ngx_conf_t *cf);
+
+/* Is the name with this index one of the server's own? */
+ngx_uint_t ngx_http_autocert_owns(ngx_http_autocert_srv_conf_t *ascf,
+    ngx_uint_t index);
 
 /* A server without autocert, whose handshakes may begin where ours do. */
 void ngx_http_autocert_beside(ngx_http_core_srv_conf_t *cscf);

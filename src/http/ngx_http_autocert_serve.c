@@ -75,8 +75,9 @@ ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
 
     ngx_int_t                      rc;
     ngx_str_t                      name;
-    ngx_uint_t                     index;
+    ngx_uint_t                     index, found;
     ngx_connection_t              *c;
+    ngx_http_connection_t         *hc;
     ngx_http_ssl_srv_conf_t       *sscf;
     ngx_http_autocert_srv_conf_t  *ascf;
 
@@ -95,7 +96,15 @@ ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
 
     if (name.data) {
         name.len = ngx_strlen(name.data);
-        (void) ngx_autocert_find_name(ascf->acf, &name, &index);
+        hc = c->data;
+
+        /* another server's certificate would lend that one's name to this */
+
+        if (ngx_autocert_find_name(ascf->acf, &name, &found) == NGX_OK
+            && (hc->ssl_servername || ngx_http_autocert_owns(ascf, found)))
+        {
+            index = found;
+        }
     }
 
     rc = ngx_autocert_handshake(c, index, ascf->fallback);

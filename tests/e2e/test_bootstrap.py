@@ -167,6 +167,45 @@ def test_names(nginx):
         assert tls.handshake(sni).der == pairs[name].der
 
 
+def test_names_of_another_server(nginx):
+    """
+    A listener shows no certificate but of its own servers, or who is sent
+    there in another's place would be taken for it.
+    """
+
+    server = nginx("""
+        autocert_path {dir}/store;
+        server {
+            listen 8443 ssl;
+            server_name a.example.com;
+            autocert on;
+        }
+        server {
+            listen 9443 ssl;
+            server_name b.example.com c.example.com;
+            autocert on;
+        }
+        server {
+            listen 9443 ssl;
+            server_name *.example.com;
+            autocert on;
+        }
+    """)
+
+    pairs = {}
+    for name in "abc":
+        pairs[name] = self_signed(f"{name}.example.com")
+        pairs[name].store(f"{server.dir}/store", f"{name}.example.com")
+    server.start()
+
+    for port, sni, name in ((8443, "a", "a"), (8443, "b", "a"),
+                            (9443, "b", "b"), (9443, "c", "c"),
+                            # which the wildcard asks for
+                            (9443, "a", "a")):
+        assert tls.handshake(f"{sni}.example.com", port).der \
+            == pairs[name].der, (port, sni)
+
+
 def test_first_name_that_can_have_one(nginx):
     """Not the wildcard that stands before it."""
 
