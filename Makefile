@@ -87,12 +87,14 @@ LAYER_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -MMD -MP \
 UNIT_CC     = gcc -fsanitize=address,undefined $(LAYER_FLAGS)
 FUZZ_CC     = clang -fsanitize=fuzzer-no-link,address,undefined $(LAYER_FLAGS)
 SIM_CC      = gcc -g -O2 -MMD -MP $(NGX_INCS)
-GROUP       = -Wl,--start-group $^ -Wl,--end-group $(NETTLE) -lssl -lcrypto \
+GROUP       = -Wl,--start-group $^ -Wl,--end-group $(FOUND) -lssl -lcrypto \
               -lpthread
 
 # what configure has found is known when something is linked
-NETTLE      = $(if $(shell grep -s 'define NGX_AUTOCERT_NETTLE' \
-                $(OBJS)/ngx_auto_config.h),-lhogweed -lnettle -lgmp)
+has         = $(shell grep -s 'define NGX_AUTOCERT_$(1)' \
+                $(OBJS)/ngx_auto_config.h)
+FOUND       = $(if $(call has,NETTLE),-lhogweed -lnettle -lgmp) \
+              $(if $(call has,SECCOMP),-lseccomp)
 
 # every object waits for the trees, whose rules do nothing if they are there
 TREES = $(BUILD)/nginx.inputs $(BUILD)/nginx-src/.version

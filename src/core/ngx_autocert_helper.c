@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_helper.h"
 #include "ngx_autocert_door.h"
+#include "ngx_autocert_jail.h"
 #include "ngx_autocert_schedule.h"
 
 #include <ngx_channel.h>
@@ -38,7 +39,7 @@ typedef struct {
 
 static void ngx_autocert_helper_init(ngx_cycle_t *cycle,
     ngx_autocert_conf_t *acf);
-static void ngx_autocert_helper_jail(ngx_cycle_t *cycle);
+static void ngx_autocert_helper_strip(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_isolation(ngx_cycle_t *cycle,
     ngx_autocert_conf_t *acf);
 static void ngx_autocert_helper_channel(ngx_cycle_t *cycle);
@@ -166,7 +167,8 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     helper->store.lock = -1;
 
     ngx_autocert_helper_loop(acf->core->starts);
-    ngx_autocert_helper_jail(cycle);
+    ngx_autocert_helper_strip(cycle);
+    (void) ngx_autocert_jail(cycle->log);
     ngx_autocert_helper_isolation(cycle, acf);
     ngx_autocert_door_close(acf->core->door, NGX_AUTOCERT_DOOR_WORKER);
 
@@ -193,20 +195,16 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 }
 
 
+/* Of what the master has, and a child of its inherits. */
+
 static void
-ngx_autocert_helper_jail(ngx_cycle_t *cycle)
+ngx_autocert_helper_strip(ngx_cycle_t *cycle)
 {
     sigset_t          set;
     ngx_uint_t        i;
-    struct rlimit     rlmt;
     ngx_listening_t  *ls;
 
     (void) prctl(PR_SET_PDEATHSIG, SIGQUIT, 0, 0, 0);
-    (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-
-    rlmt.rlim_cur = 0;
-    rlmt.rlim_max = 0;
-    (void) setrlimit(RLIMIT_CORE, &rlmt);
 
     /* ngx_close_listening_sockets() would leave those of QUIC bound */
 

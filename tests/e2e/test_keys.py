@@ -1,6 +1,7 @@
 """Which process holds which key: what a scan of their memory finds."""
 
 import glob
+import os
 import re
 import resource
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from support import proc, tls
 from support.certs import make_key, self_signed
 from support.memory import Scan
-from support.nginx import MODULES
+from support.nginx import ASAN, MODULES
 from support.wait import wait_for
 
 CURVES = ["secp256r1", "secp384r1"]
@@ -298,6 +299,69 @@ def test_no_core(nginx):
     infinity = resource.RLIM_INFINITY
     assert limit(server.master) == (infinity, infinity)
     assert limit(server.helper()) == (0, 0)
+
+
+def status(pid):
+    """Of each thread: what the kernel tells of its rights."""
+
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status") as f:
+            yield dict(line.strip("\n").split(":\t", 1) for line in f
+                       if ":\t" in line)
+
+
+def test_jail(nginx):
+    """
+    No more rights to be had, one power of root's, a filter of system calls:
+    so for each thread, and for a helper that was started anew.
+    """
+
+    server = plain(nginx, []).start()
+
+    def jailed(helper):
+        tls.handshake("secp256r1.example.com", port=8443)
+        threads = list(status(helper))
+        assert len(threads) > 1
+
+        for thread in threads:
+            assert thread["NoNewPrivs"] == "1"
+            for powers in "CapPrm", "CapEff", "CapBnd":
+                assert int(thread[powers], 16) == 1 << 1    # dac_override
+            for powers in "CapInh", "CapAmb":
+                assert int(thread[powers], 16) == 0
+            assert thread["Seccomp"] == ("0" if ASAN else "2")
+
+    helper = server.helper()
+    jailed(helper)
+
+    server.allow(r"exited on signal 9")
+    server.signal("KILL", helper)
+    jailed(server.helper(other_than=[helper]))
+
+    for other in [server.master, *server.workers()]:
+        for thread in status(other):
+            assert (thread["NoNewPrivs"], thread["Seccomp"]) == ("0", "0")
+
+
+def test_logs_of_the_workers_user(nginx):
+    """They are reopened, with the one power that is left for that."""
+
+    server = plain(nginx, []).start()
+    helper = server.helper()
+
+    # what logrotate leaves to the master to reopen
+    os.rename(server.log_path, f"{server.log_path}.1")
+    os.close(os.open(server.log_path, os.O_CREAT | os.O_WRONLY, 0o600))
+    shutil.chown(server.log_path, "www-data", "www-data")
+    server.signal("USR1")
+
+    def reopened():
+        with open(f"{server.log_path}.1") as f:
+            return f"{helper}#{helper}: reopening logs" in f.read()
+
+    wait_for(reopened, 10, "the helper told to reopen")
+    server.reload()
+    server.wait_log(f"{helper}#{helper}: autocert: signing for")
 
 
 @pytest.mark.limit(300)
