@@ -216,7 +216,7 @@ $(BUILD)/%.so: tests/e2e/%.c
 e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so nostack.so)
 e2e: $(BUILD)/clock.so
 e2e:	## end to end (E2E=arguments for pytest)
-	@cd tests/e2e && $(PYTHON) -B -m pytest $(E2E)
+	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)
 
 lint: $(SHARED)		## style of the sources, honesty of the layers
 	@scripts/style

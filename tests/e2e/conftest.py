@@ -16,7 +16,7 @@ from support.nginx import BUILD, Nginx                  # noqa: E402
 from support.pebble import ChallTestSrv, Pebble         # noqa: E402
 from support.proxy import Proxy                         # noqa: E402
 
-KEPT = f"{BUILD}/e2e"
+KEPT = os.environ.get("E2E_KEPT", f"{BUILD}/e2e")
 
 
 def pytest_configure(config):
