@@ -340,6 +340,10 @@ ngx_autocert_worker_connect(ngx_autocert_remote_t *remote)
     ngx_autocert_hello_t    hello;
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
 
+    if (w->orphaned) {
+        return -1;
+    }
+
     hello.worker = ngx_worker;
     hello.pid = ngx_pid;
 
@@ -412,7 +416,9 @@ ngx_autocert_worker_knock_handler(ngx_event_t *ev)
         return;
     }
 
-    if (w->remote.fd == -1 && ngx_autocert_worker_connect(&w->remote) == -1) {
+    if (w->remote.fd == -1 && ngx_autocert_worker_connect(&w->remote) == -1
+        && !w->orphaned)
+    {
         ngx_add_timer(ev, NGX_AUTOCERT_WORKER_KNOCK);
     }
 }
@@ -477,9 +483,9 @@ ngx_autocert_worker_ask(ngx_autocert_asking_t *asking)
     if (asking->fiber == NULL) {
         (void) ngx_autocert_remote_ask(&w->remote, &asking->call);
 
-        /* those of fibers, where the channel was lost meanwhile */
+        /* the channel was lost meanwhile, with questions of fibers or none */
 
-        if (w->remote.nunsent) {
+        if (w->remote.nunsent || w->remote.fd == -1) {
             ngx_add_timer(&w->knock, NGX_AUTOCERT_WORKER_KNOCK);
         }
 

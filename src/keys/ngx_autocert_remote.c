@@ -315,6 +315,7 @@ ngx_autocert_remote_lost(ngx_autocert_remote_t *remote)
 
     remote->close(remote);
     remote->nunsent = 0;
+    remote->down = 0;
 
     for (q = ngx_queue_head(&remote->calls);
          q != ngx_queue_sentinel(&remote->calls);

@@ -506,6 +506,28 @@ test_remote_timeout_over(void **state)
 }
 
 
+/* Nor has the event loop seen that it died: its successor is waited for. */
+
+static void
+test_remote_timeout_dead(void **state)
+{
+    ngx_autocert_answer_t  answer;
+
+    (void) state;
+
+    assert_int_equal(test_remote_ask(1, &answer), NGX_ERROR);
+    assert_int_equal(test_remote->down, 1);
+
+    assert_int_equal(shutdown(test_remote_peer[0], SHUT_RDWR), 0);
+
+    test_remote_scripts[1][0] = TEST_REMOTE_ANSWER;
+
+    assert_int_equal(test_remote_ask(2, &answer), NGX_OK);
+    assert_int_equal(test_remote_connects, 2);
+    assert_int_equal(test_remote_closes, 1);
+}
+
+
 /* Answers to earlier questions are passed over. */
 
 static void
@@ -1078,6 +1100,7 @@ main(void)
         test_remote_unit(test_remote_refused),
         test_remote_unit(test_remote_timeout),
         test_remote_unit(test_remote_timeout_over),
+        test_remote_unit(test_remote_timeout_dead),
         test_remote_unit(test_remote_late_answer),
         test_remote_unit(test_remote_reconnect),
         test_remote_unit(test_remote_dead),
