@@ -15,6 +15,9 @@
 /* Handshakes that go on in one turn of the event loop, at least. */
 #define NGX_AUTOCERT_FIBER_TURN   2
 
+/* That there is no memory is logged no more often than that. */
+#define NGX_AUTOCERT_FIBER_SAY    60    /* s */
+
 
 typedef struct ngx_autocert_shaking_s  ngx_autocert_shaking_t;
 
@@ -71,6 +74,7 @@ static void ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s);
 static void ngx_autocert_fiber_guard(ngx_event_t *ev);
 static void ngx_autocert_fiber_turn_handler(ngx_event_t *ev);
 static ngx_autocert_fiber_t *ngx_autocert_fiber_get(void);
+static void ngx_autocert_fiber_no_memory(void);
 static void ngx_autocert_fiber_main(void);
 
 #define ngx_autocert_fiber_shaking(c)                                        \
@@ -456,8 +460,6 @@ ngx_autocert_fiber_left(ngx_autocert_shaking_t *s)
 {
     ngx_connection_t  *c;
 
-    ngx_autocert_fiber_settle(s);
-
     c = s->connection;
 
     if (c == NULL) {
@@ -473,6 +475,8 @@ ngx_autocert_fiber_left(ngx_autocert_shaking_t *s)
         s->writable = 0;
         ngx_post_event(c->write, &ngx_posted_events);
     }
+
+    ngx_autocert_fiber_settle(s);
 }
 
 
@@ -523,6 +527,11 @@ ngx_autocert_fiber_settle(ngx_autocert_shaking_t *s)
 
     if (s->finished) {
         s->finished = 0;
+
+        /* a close that waits for the client looks like a handshake */
+
+        s->connection = NULL;
+
         c->ssl->handler = s->over;
         c->ssl->handler(c);
         return;
@@ -614,8 +623,7 @@ ngx_autocert_fiber_get(void)
              MAP_PRIVATE|MAP_ANONYMOUS|MAP_STACK|MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED || mprotect(p, ngx_pagesize, PROT_NONE) == -1) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      "autocert: no memory for the stack of a handshake");
+        ngx_autocert_fiber_no_memory();
 
         if (p != MAP_FAILED) {
             (void) munmap(p, size + ngx_pagesize);
@@ -633,6 +641,28 @@ ngx_autocert_fiber_get(void)
                              ngx_autocert_fiber_main);
 
     return fiber;
+}
+
+
+/* Where each mapping counts in full this may be so for long. */
+
+static void
+ngx_autocert_fiber_no_memory(void)
+{
+    ngx_err_t  err;
+
+    static time_t  said;
+
+    err = ngx_errno;
+
+    if (said == ngx_time() / NGX_AUTOCERT_FIBER_SAY) {
+        return;
+    }
+
+    said = ngx_time() / NGX_AUTOCERT_FIBER_SAY;
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, err,
+                  "autocert: no memory for the stack of a handshake");
 }
 
 

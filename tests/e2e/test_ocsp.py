@@ -10,6 +10,7 @@ from cryptography.x509 import ocsp
 
 from support import tls
 from support.aside import NAME, quiet, serving
+from support.nginx import BUILD
 from support.shaking import Shaking
 
 VERSIONS = [tls.TLS12, tls.TLS13]
@@ -101,6 +102,29 @@ def test_request_after_the_answer(serve, responder, own, version):
     assert one.get().endswith(b"hello\n")
     one.close()
     quiet()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("preload", ["", f"{BUILD}/nostack.so"])
+def test_no_answer(serve, responder, own, version, preload):
+    """NGINX gives up, and its own close waits for the client."""
+
+    server = serve(http="client_header_timeout 1s;",
+                   env={"LD_PRELOAD": preload} if preload else {})
+    server.allow("no memory for the stack")
+    worker = server.workers()
+    waiting = [Shaking(NAME, version=version, own=own.paths).hello().finish()
+               for _ in range(5)]
+    questions = [responder.asked() for _ in waiting]
+    for one in waiting:
+        # its close_notify
+        assert one.answer() == b""
+        one.close()
+
+    quiet()
+    assert server.workers() == worker
+    for question in questions:
+        question.close()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -26,7 +26,8 @@ def server(nginx):
     server.allow(NONE)
     server.allow(UNSIGNED)
     yield server.start()
-    assert server.grep(NONE)
+    # of each worker once a minute, however many handshakes there were
+    assert 1 <= len(server.grep(NONE)) <= 4
     assert stacks(server) == 0
 
 
