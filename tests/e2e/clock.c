@@ -1,8 +1,8 @@
 
 /*
- * Preloaded: the wall clock is so many seconds ahead, and so many seconds
- * have passed on all clocks, as a file says that a test writes to while all
- * processes run.
+ * Preloaded: the wall clock is so many seconds ahead, so many seconds have
+ * passed on all clocks, and the monotonic one runs slower or stands still, as
+ * a file says that a test writes to while all processes run.
  */
 
 #define _GNU_SOURCE 1
@@ -17,13 +17,27 @@
 #include <unistd.h>
 
 
+/* From when, in ns of the real one, to when, and in thousandths how fast. */
+
 typedef struct {
-    volatile int64_t  ahead;        /* of the wall clock */
-    volatile int64_t  passed;       /* on all clocks */
+    int64_t           real;
+    int64_t           shown;
+    int64_t           pace;
+} clock_pace_t;
+
+
+/* Of the two paces one holds: the other is written meanwhile. */
+
+typedef struct {
+    volatile int64_t  ahead;        /* of the wall clock, s */
+    volatile int64_t  passed;       /* on all clocks, s */
+    volatile int64_t  which;
+    clock_pace_t      paces[2];
 } clock_shift_t;
 
 
-static clock_shift_t         clock_none;
+static clock_shift_t         clock_none = { 0, 0, 0, {{ 0, 0, 1000 },
+                                                      { 0, 0, 1000 }} };
 static const clock_shift_t  *clock_shift = &clock_none;
 
 static int  (*clock_next)(clockid_t, struct timespec *);
@@ -57,6 +71,28 @@ clock_init(void)
 }
 
 
+static void
+clock_paced(struct timespec *ts)
+{
+    int64_t              now;
+    const clock_pace_t  *p;
+
+    p = &clock_shift->paces[clock_shift->which];
+
+    now = ts->tv_sec * INT64_C(1000000000) + ts->tv_nsec;
+
+    if (now > p->real) {
+        now = p->shown + (now - p->real) / 1000 * p->pace;
+
+    } else {
+        now = p->shown;
+    }
+
+    ts->tv_sec = now / 1000000000;
+    ts->tv_nsec = now % 1000000000;
+}
+
+
 int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
@@ -77,6 +113,7 @@ clock_gettime(clockid_t id, struct timespec *ts)
 
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_COARSE:
+        clock_paced(ts);
         ts->tv_sec += clock_shift->passed;
         break;
     }

@@ -8,6 +8,7 @@ import pytest
 
 from support import proc, tls
 from support.certs import self_signed
+from support.clock import Clock
 from support.wait import wait_for
 
 HTTP = """
@@ -26,7 +27,7 @@ def server(nginx):
     server.pair = self_signed("example.com", "secp384r1")
     server.pair.store(f"{server.dir}/store", "example.com")
     server.allow(r"autocert helper \d+ exited on signal 9")
-    return server
+    return Clock.slow(server)
 
 
 @pytest.mark.limit(300)
@@ -155,6 +156,7 @@ def test_no_helper_for_long(server):
         server.signal("KILL", old)
         wait_for(lambda: server.helpers() == [], 10, "no helper")
 
+        server.clock.pace(1)
         with pytest.raises((OSError, ssl.SSLError)):
             tls.handshake("example.com", timeout=20)
 

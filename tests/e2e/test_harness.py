@@ -1,5 +1,6 @@
 """The harness itself, with a stock NGINX and a certificate on disk."""
 
+import select
 import signal
 import socket
 import ssl
@@ -171,6 +172,39 @@ def test_clock_is_the_tests(nginx, clock):
     line = server.grep(".", since=mark)[-1]
     assert abs(logged(line) - clock.now()) < 5
     assert server.workers() == worker
+
+
+def test_time_stands_still(nginx, clock):
+    """A second of NGINX's timers is as long as a test likes."""
+
+    server = nginx("server { listen 80; client_header_timeout 1s; }",
+                   env=clock.env).start()
+    other = nginx("server { listen 81; client_header_timeout 1s; }").start()
+
+    def began(port):
+        s = socket.create_connection(("127.0.0.1", port), 20)
+        s.sendall(b"GET")
+        return s
+
+    def look():
+        assert tls.fetch("a", tls=False, port=80)[0] == 404
+
+    with began(80) as one, began(81) as real:
+        with clock.paced(0):
+            look()
+            assert real.recv(1) == b""
+            clock.skip(server, 0.5)
+            for _ in range(2 * server.n):
+                look()
+            assert not select.select([one], [], [], 0)[0]
+            clock.skip(server, 0.6)
+            assert one.recv(1) == b""
+
+    with began(80) as one, clock.paced(10):
+        start = time.monotonic()
+        assert one.recv(1) == b""
+        assert time.monotonic() - start < 10
+    assert other.workers()
 
 
 def test_proxy_passes_on(nginx, proxy):

@@ -10,6 +10,7 @@ import pytest
 
 from support import proc, tls
 from support.certs import self_signed
+from support.clock import Clock
 from support.nginx import MODULES
 from support.wait import wait_for
 
@@ -75,7 +76,7 @@ def test_cold_start(server, daemon):
 def test_never_away_at_a_start(server):
     """The helper is there before a worker is first asked for anything."""
 
-    server.start(ready=False)
+    Clock.slow(server).start(ready=False)
     check_serves(server)
     check_settled(server)
 

@@ -116,6 +116,7 @@ def test_no_answer(serve, responder, own, version, preload):
     waiting = [Shaking(NAME, version=version, own=own.paths).hello().finish()
                for _ in range(5)]
     questions = [responder.asked() for _ in waiting]
+    server.clock.skip(server, 2)
     for one in waiting:
         # its close_notify
         assert one.answer() == b""

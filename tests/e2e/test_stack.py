@@ -5,20 +5,21 @@ negotiated and whoever else's code runs there.
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support import stacks, tls
+from support.aside import NAME, Stopped, aside
 from support.certs import Authority, self_signed
+from support.clock import Clock
 from support.nginx import ASAN, PACKAGED
-from support.shaking import Shaking
 
 # OpenSSL and NGINX; with the callbacks of other modules, half of a stack
 OWN = 32 * 1024
 
-NAME = "example.com"
 OTHER = "other.example"
 
 GET = (b"GET / HTTP/1.1\r\nHost: example.com\r\n"
@@ -59,7 +60,7 @@ def serve(nginx, place):
              **options):
         made = nginx(CONF % (http, server, other), workers=1, **options)
         self_signed(NAME, curve).store(f"{made.dir}/store", NAME)
-        return made.start()
+        return Clock.slow(made).start()
 
     return make
 
@@ -166,13 +167,15 @@ def test_client_certificate(serve, deepest, place, clients, version, client):
     deepest(server, f"TLS {version}, client certificate, {client}")
 
 
-def packaged(*modules):
-    """The load_module lines for modules of other packages, or a skip."""
+def packaged(package, *modules):
+    """The load_module lines for a package's modules, or a skip: no package."""
 
     paths = [f"{PACKAGED}/{m}.so" for m in modules]
-    for path in paths:
-        if not os.path.exists(path):
-            pytest.skip(f"there is no {path}")
+    if not all(map(os.path.exists, paths)):
+        assert not shutil.which("apt-cache") or subprocess.run(
+            ["apt-cache", "show", package], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL).returncode, f"install {package}"
+        pytest.skip(f"there is no {package} here")
     return "".join(f"load_module {path};\n" for path in paths)
 
 
@@ -215,7 +218,8 @@ LUA = r"""
 
 @VERSIONS
 def test_lua(serve, deepest, place, version):
-    lines = packaged("ndk_http_module", "ngx_http_lua_module")
+    lines = packaged("libnginx-mod-http-lua", "ndk_http_module",
+                     "ngx_http_lua_module")
     pair = self_signed(OTHER, "secp384r1")
     pair.write(f"{place}/other.pem", f"{place}/other.key")
     with open(f"{place}/work.lua", "w") as f:
@@ -290,7 +294,7 @@ JS = r"""
 @VERSIONS
 @pytest.mark.parametrize("engine", ["njs", "qjs"])
 def test_njs(serve, deepest, nginx, place, version, engine):
-    lines = packaged("ngx_http_js_module")
+    lines = packaged("libnginx-mod-http-js", "ngx_http_js_module")
     pair = self_signed(OTHER, "secp384r1")
     pair.write(f"{place}/other.pem", f"{place}/other.key")
     os.chmod(f"{place}/other.key", 0o644)
@@ -317,12 +321,10 @@ def test_njs(serve, deepest, nginx, place, version, engine):
         ask(version, name=OTHER)
 
     # on other stacks, as those of before are taken
-    helper = server.helper()
-    server.signal("STOP", helper)
-    waiting = [Shaking(NAME).hello() for _ in range(8)]
-    for _ in range(3):
-        assert tls.handshake(OTHER).der == pair.der
-    server.signal("CONT", helper)
+    with Stopped(server):
+        waiting = aside(8)
+        for _ in range(3):
+            assert tls.handshake(OTHER).der == pair.der
     for one in waiting:
         one.finish()
         one.close()

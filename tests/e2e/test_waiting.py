@@ -58,7 +58,7 @@ def test_not_for_long(server, version):
     worker = server.workers()
     assert serves(server, version)
 
-    with Stopped(server):
+    with Stopped(server, pace=1):
         for _ in range(10):
             assert not serves(server, version)
         assert tls.fetch(NAME, port=8080, tls=False)[2] == b"plain\n"

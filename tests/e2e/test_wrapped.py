@@ -65,7 +65,7 @@ def test_every_end(serve):
     server.allow(UNSIGNED)
     server.allow("exited on signal 9")
 
-    with Stopped(server):
+    with Stopped(server, pace=1):
         waiting = aside(20)
         waiting[0].close()
         waiting[1].reset()
@@ -74,7 +74,7 @@ def test_every_end(serve):
             one.close()
         quiet()
 
-    with Stopped(server) as stopped:
+    with Stopped(server, pace=0.1) as stopped:
         waiting = aside(10)
         waiting[0].reset()
         server.signal("KILL", stopped.helper)
@@ -85,7 +85,9 @@ def test_every_end(serve):
             one.close()
 
     silent = Shaking(NAME)
+    server.clock.pace(1)
     assert silent.ended()
+    server.clock.pace(0.1)
     silent.close()
 
     for i in range(0, 500, 20):

@@ -1,9 +1,11 @@
 """A server whose handshakes are laid aside, and clients that wait in them."""
 
+import contextlib
 import re
 
 from . import proc, tls
 from .certs import self_signed
+from .clock import Clock
 from .shaking import Shaking
 from .stacks import find
 from .wait import wait_for
@@ -35,13 +37,13 @@ UNSIGNED = r"SSL_do_handshake\(\) failed .*(EVP lib|internal error)"
 
 def configured(nginx, http="", listen="", server="", curve="secp256r1",
                **options):
-    """An NGINX that has a certificate, not yet started."""
+    """An NGINX that has a certificate, slow, not yet started."""
 
     options.setdefault("workers", 1)
     made = nginx(CONF % (http, listen, server), **options)
     made.pair = self_signed(NAME, curve)
     made.pair.store(f"{made.dir}/store", NAME)
-    return made
+    return Clock.slow(made)
 
 
 def serving(nginx, *args, **options):
@@ -53,19 +55,26 @@ def serving(nginx, *args, **options):
 
 
 class Stopped:
-    """The helper does not answer: handshakes stay laid aside."""
+    """
+    The helper does not answer: handshakes stay laid aside, until the test
+    lets time pass: what NGINX has of it stands still, or has a pace.
+    """
 
-    def __init__(self, server):
+    def __init__(self, server, pace=0):
         self.server = server
+        self.pace = pace
 
     def __enter__(self):
         self.helper = self.server.helper()
+        self.exit = contextlib.ExitStack()
+        self.exit.enter_context(self.server.clock.paced(self.pace))
         self.server.signal("STOP", self.helper)
         wait_for(lambda: proc.stat(self.helper)[0] == "T", 5, "stopped")
         return self
 
     def __exit__(self, *exc):
         self.server.signal("CONT", self.helper)
+        self.exit.close()
 
 
 def aside(n=1, **options):

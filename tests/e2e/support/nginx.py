@@ -85,11 +85,22 @@ class Nginx:
         self.allowed = []
         os.makedirs(self.dir, exist_ok=True)
         os.chmod(self.dir, 0o755)
-        self.env = {**os.environ, **(env or {}),
-                    **(asan_environment(self.dir, leaks) if ASAN else {})}
+        self.clock = None
+        self.env = {**os.environ}
+        self.add_environment(asan_environment(self.dir, leaks) if ASAN else {})
+        self.add_environment(env or {})
         # which binary, to us; to it, sockets that it inherits
         self.env.pop("NGINX", None)
         self.write(http, main, conf)
+
+    def add_environment(self, env):
+        """More of it; what is to be preloaded comes after what is already."""
+
+        preload = [e["LD_PRELOAD"] for e in (self.env, env)
+                   if e.get("LD_PRELOAD")]
+        self.env.update(env)
+        if preload:
+            self.env["LD_PRELOAD"] = " ".join(preload)
 
     # the configuration
 
@@ -240,6 +251,9 @@ class Nginx:
 
         if self.session is None:
             return
+
+        if self.clock:
+            self.clock.pace(1)
 
         pid = self.read_pid()
         if pid and proc.alive(pid):
