@@ -89,8 +89,8 @@ ngx_int_t ngx_autocert_remote_take(ngx_autocert_remote_t *remote);
 /*
  * Asks and waits, at most NGX_AUTOCERT_REMOTE_TIMEOUT, after which it fails
  * at once until the channel has been answered, or has ended; it also does
- * where no channel can be had.  Other calls may end meanwhile.  NGX_OK if ready() was called
- * with an answer.
+ * where no channel can be had.  Other calls may end meanwhile.  NGX_OK if
+ * ready() was called with an answer.
  */
 ngx_int_t ngx_autocert_remote_ask(ngx_autocert_remote_t *remote,
     ngx_autocert_call_t *call);

@@ -5,10 +5,12 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
 from support import proc, tls
+from support.aside import UNSIGNED
 from support.certs import self_signed
 from support.clock import Clock
 from support.nginx import MODULES
@@ -297,6 +299,29 @@ def test_reloads_in_a_burst(server):
              lambda: f"{kinds(server.master)}, before {before}")
 
 
+def accepted(s, worker):
+    """The worker has it, not only the kernel."""
+
+    ends = f"{s.getsockname()[1]:04X}"
+    with open(f"/proc/{worker}/net/tcp") as f:
+        inodes = [line.split()[9] for line in f
+                  if line.split()[2].endswith(":" + ends)]
+    return any(f"socket:[{i}]" in proc.descriptors(worker).values()
+               for i in inodes if i != "0")
+
+
+def begun(worker):
+    """A connection that the worker has; its hello is still to come."""
+
+    raw = socket.create_connection(("127.0.0.1", 443), 30)
+
+    # with deferred accept a connection is only handed over with data
+
+    raw.sendall(b"\x16\x03\x01")
+    wait_for(lambda: accepted(raw, worker), 10, "accepted")
+    return raw
+
+
 def test_old_helper_signs_for_old_workers(server):
     """
     Connections begun before a reload belong to old workers; their helper
@@ -307,16 +332,6 @@ def test_old_helper_signs_for_old_workers(server):
     server.write(HTTP).start()
     old, worker = server.helper(), server.workers()[0]
 
-    def accepted(s):
-        """The worker has it, not only the kernel."""
-
-        ends = f"{s.getsockname()[1]:04X}"
-        with open(f"/proc/{worker}/net/tcp") as f:
-            inodes = [line.split()[9] for line in f
-                      if line.split()[2].endswith(":" + ends)]
-        return any(f"socket:[{i}]" in proc.descriptors(worker).values()
-                   for i in inodes if i != "0")
-
     with tls.client_context().wrap_socket(
             socket.create_connection(("127.0.0.1", 443), 10),
             server_hostname="example.com") as holds:
@@ -325,13 +340,7 @@ def test_old_helper_signs_for_old_workers(server):
 
         holds.sendall(b"GET / HTTP/1.1\r\n")
 
-        with socket.create_connection(("127.0.0.1", 443), 10) as raw:
-
-            # with deferred accept a connection is only handed over with data
-
-            raw.sendall(b"\x16\x03\x01")
-            wait_for(lambda: accepted(raw), 10, "accepted")
-
+        with begun(worker) as raw:
             server.reload()
             new = server.helper(other_than=[old])
             assert proc.title(worker).endswith("is shutting down")
@@ -344,6 +353,37 @@ def test_old_helper_signs_for_old_workers(server):
         assert holds.recv(65536).startswith(b"HTTP/1.1 200 ")
 
     server.wait_gone([worker, old])
+    assert check_settled(server) == new
+
+
+def test_old_helper_killed(server):
+    """It has no successor: what old workers still have to shake fails."""
+
+    server.n = 1
+    server.allow(EXITED % 9)
+    server.allow(UNSIGNED)
+    server.write(HTTP)
+    Clock.slow(server).start()
+    check_settled(server)
+    old, worker = server.helper(), server.workers()[0]
+    raws = [begun(worker) for _ in range(6)]
+
+    server.reload()
+    new = server.helper(other_than=[old])
+    server.signal("KILL", old)
+    server.wait_gone(old)
+
+    for raw in raws:
+        # nor is it tried again and again
+        server.clock.skip(server, 0.1)
+        start = time.monotonic()
+        with raw, pytest.raises((AssertionError, OSError, ssl.SSLError)):
+            handshake_after(raw, 3)
+        # the deadline is after 20 s
+        assert time.monotonic() - start < 10
+
+    server.wait_gone(worker)
+    assert 1 <= len(server.grep("the helper could not be reached")) < 3
     assert check_settled(server) == new
 
 
