@@ -59,7 +59,7 @@ ngx_http_autocert_shakes(ngx_connection_t *c)
 {
     ngx_http_connection_t  *hc = c->data;
 
-    return hc->addr_conf->ssl;
+    return hc->ssl;
 }
 
 
