@@ -54,7 +54,6 @@ struct ngx_autocert_asking_s {
 
     u_char                  *signature;     /* SIGN */
     size_t                   len;
-    ngx_autocert_served_t   *served;        /* CHAIN */
 };
 
 
@@ -79,6 +78,7 @@ static ngx_int_t ngx_autocert_worker_find(
 static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
+static void ngx_autocert_worker_take(ngx_autocert_worker_t *w);
 static void ngx_autocert_worker_knock_handler(ngx_event_t *ev);
 static void ngx_autocert_worker_held_handler(ngx_event_t *ev);
 static void ngx_autocert_worker_flush(ngx_autocert_worker_t *w);
@@ -93,7 +93,7 @@ static ngx_int_t ngx_autocert_worker_sign(uint32_t index,
 static ngx_int_t ngx_autocert_worker_take_signature(
     ngx_autocert_asking_t *asking, ngx_autocert_answer_t *answer);
 static ngx_autocert_served_t *ngx_autocert_worker_served(ngx_uint_t index);
-static ngx_autocert_served_t *ngx_autocert_worker_fetch(ngx_uint_t index);
+static void ngx_autocert_worker_fetch(ngx_uint_t index);
 static ngx_int_t ngx_autocert_worker_take_chain(
     ngx_autocert_asking_t *asking, ngx_autocert_answer_t *answer);
 static ngx_int_t ngx_autocert_worker_parse(ngx_autocert_served_t *served,
@@ -382,10 +382,15 @@ ngx_autocert_worker_close(ngx_autocert_remote_t *remote)
 static void
 ngx_autocert_worker_read_handler(ngx_event_t *rev)
 {
-    ngx_autocert_worker_t  *w = ngx_autocert_worker;
-
     (void) rev;
 
+    ngx_autocert_worker_take(ngx_autocert_worker);
+}
+
+
+static void
+ngx_autocert_worker_take(ngx_autocert_worker_t *w)
+{
     if (ngx_autocert_remote_take(&w->remote) == NGX_OK) {
         return;
     }
@@ -553,6 +558,10 @@ ngx_autocert_worker_cancel(void *data)
 static void
 ngx_autocert_worker_deadline_handler(ngx_event_t *ev)
 {
+    /* after a stall timers may come before the answers that are there */
+
+    ngx_autocert_worker_take(ngx_autocert_worker);
+
     ngx_autocert_worker_cancel((u_char *) ev
                                - offsetof(ngx_autocert_asking_t, deadline));
 }
@@ -610,26 +619,17 @@ ngx_autocert_worker_served(ngx_uint_t index)
     board = &w->acf->core->board;
     served = w->served[index];
 
-    if (served
-        && ngx_autocert_board_current(board, index, served->generation))
+    if (served == NULL
+        || !ngx_autocert_board_current(board, index, served->generation))
     {
-        return served;
+        ngx_autocert_worker_fetch(index);
     }
 
-    served = ngx_autocert_worker_fetch(index);
-
-    if (served == NULL) {
-        return w->served[index];
-    }
-
-    ngx_autocert_worker_free(w->served[index]);
-    w->served[index] = served;
-
-    return served;
+    return w->served[index];
 }
 
 
-static ngx_autocert_served_t *
+static void
 ngx_autocert_worker_fetch(ngx_uint_t index)
 {
     ngx_autocert_asking_t  asking;
@@ -638,21 +638,31 @@ ngx_autocert_worker_fetch(ngx_uint_t index)
     asking.call.question.index = index;
 
     asking.take = ngx_autocert_worker_take_chain;
-    asking.served = NULL;
 
-    return (ngx_autocert_worker_ask(&asking) == NGX_OK) ? asking.served
-                                                        : NULL;
+    (void) ngx_autocert_worker_ask(&asking);
 }
 
+
+/* What is served is replaced here: no handshake keeps it over a question. */
 
 static ngx_int_t
 ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
     ngx_autocert_answer_t *answer)
 {
-    ngx_log_t              *log = ngx_autocert_worker->log;
+    ngx_uint_t              index;
+    ngx_autocert_worker_t  *w = ngx_autocert_worker;
     ngx_autocert_served_t  *served;
 
-    served = ngx_calloc(sizeof(ngx_autocert_served_t), log);
+    index = asking->call.question.index;
+    served = w->served[index];
+
+    /* as many have asked as were waiting */
+
+    if (served && served->generation == answer->generation) {
+        return NGX_OK;
+    }
+
+    served = ngx_calloc(sizeof(ngx_autocert_served_t), w->log);
     if (served == NULL) {
         return NGX_ERROR;
     }
@@ -660,17 +670,15 @@ ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
     served->generation = answer->generation;
     served->bootstrap = answer->bootstrap != 0;
 
-    if (ngx_autocert_worker_parse(served, asking->call.question.index,
-                                  &answer->body)
-        != NGX_OK)
-    {
-        ngx_ssl_error(NGX_LOG_ALERT, log, 0,
+    if (ngx_autocert_worker_parse(served, index, &answer->body) != NGX_OK) {
+        ngx_ssl_error(NGX_LOG_ALERT, w->log, 0,
                       "autocert: a chain from the helper could not be used");
         ngx_autocert_worker_free(served);
         return NGX_ERROR;
     }
 
-    asking->served = served;
+    ngx_autocert_worker_free(w->served[index]);
+    w->served[index] = served;
 
     return NGX_OK;
 }
