@@ -1,17 +1,24 @@
 """Handshakes that are laid aside, and every way in which they can end."""
 
 import functools
+import os
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support import proc, tls
 from support.aside import (NAME, UNSIGNED, Stopped, aside, configured, quiet,
                            serving, stacks, status)
+from support.certs import self_signed
 from support.shaking import Shaking
 from support.wait import wait_for
+
+
+GET = (b"GET / HTTP/1.1\r\nHost: example.com\r\n"
+       b"Connection: close\r\n\r\n")
 
 
 @pytest.fixture
@@ -19,6 +26,21 @@ def serve(nginx):
     """serve(http="", listen="", server="", ...) -> a started NGINX."""
 
     return functools.partial(serving, nginx)
+
+
+def changed(server, old, new):
+    """Its configuration, which has old."""
+
+    with open(server.conf_path) as f:
+        conf = f.read()
+    assert old in conf
+    with open(server.conf_path, "w") as f:
+        f.write(conf.replace(old, new))
+    return server
+
+
+def events(server, lines):
+    return changed(server, "events {", "events { " + lines)
 
 
 @pytest.mark.parametrize("version", [tls.TLS12, tls.TLS13])
@@ -190,21 +212,29 @@ def test_helper_dies(serve):
     quiet()
 
 
-def test_connections_run_out(serve):
-    server = serve()
-    server.allow("worker_connections are not enough")
+def queued(port=443):
+    """Connections that no worker has taken yet."""
+
+    with open("/proc/net/tcp") as f:
+        fields = [line.split() for line in f]
+    return sum(int(field[4].partition(":")[2], 16) for field in fields
+               if field[1].endswith(f":{port:04X}") and field[3] == "0A")
+
+
+def served(server, n):
+    """Of n handshakes at once, how many there is room for."""
 
     with Stopped(server):
-        waiting = aside(230)
-        more = []
-        for _ in range(60):
+        waiting = []
+        for _ in range(n):
             try:
-                more.append(Shaking(NAME, timeout=5).hello())
+                waiting.append(Shaking(NAME).hello())
             except OSError:
                 pass
+        wait_for(lambda: queued() == 0, 30, "all taken, or sent away")
 
     finished = 0
-    for one in waiting + more:
+    for one in waiting:
         try:
             one.finish()
             finished += 1
@@ -212,9 +242,82 @@ def test_connections_run_out(serve):
             pass
         one.close()
 
-    assert finished >= 200
     quiet()
+    return finished
+
+
+def test_connections_run_out(serve):
+    """No place is lost with those that found none."""
+
+    # with their hello at hand none is idle for a while, and closed as such
+    server = serve(listen="deferred")
+    server.allow("worker_connections are not enough")
+    room = [served(server, 290) for _ in range(3)]
+    assert 200 <= room[0] < 256
+    assert room == 3 * room[:1]
     tls.handshake(NAME)
+
+
+def test_chain_moved(serve):
+    """Asked for by all that come before the answer."""
+
+    server = serve()
+    new = self_signed(NAME, "secp384r1")
+    new.store(f"{server.dir}/store", NAME)
+
+    def seen():
+        server.clock.skip(server, 60)
+        return server.grep('"example.com" in the store has changed')
+
+    wait_for(seen, 20, "the new pair taken up", interval=0.1)
+
+    with Stopped(server):
+        waiting = aside(50)
+        wait_for(lambda: stacks(server) >= 50, 10, "all laid aside")
+
+    for one in waiting:
+        one.finish()
+        assert one.tls.getpeercert(binary_form=True) == new.der
+        one.close()
+
+    quiet()
+
+
+def rest(helper):
+    """No thread of it has anything to do."""
+
+    return all(open(f"/proc/{helper}/task/{task}/stat").read()
+               .rpartition(")")[2].split()[0] == "S"
+               for task in os.listdir(f"/proc/{helper}/task"))
+
+
+def test_stalled_worker(nginx):
+    """
+    The answers are there, the deadlines are over: with accept_mutex the loop
+    looks at timers before it reads.
+    """
+
+    server = events(configured(nginx, workers=2), "accept_mutex on;").start()
+    tls.handshake(NAME)
+    workers = server.workers()
+
+    with Stopped(server) as stopped:
+        waiting = aside(20)
+        wait_for(lambda: stacks(server) >= 20, 10, "all laid aside")
+        for pid in workers:
+            server.signal("STOP", pid)
+        server.signal("CONT", stopped.helper)
+        wait_for(lambda: rest(stopped.helper), 10, "all answered")
+        server.clock.skip(server, 3)
+        for pid in workers:
+            server.signal("CONT", pid)
+
+    for one in waiting:
+        one.finish()
+        assert one.get().endswith(b"hello\n")
+        one.close()
+
+    quiet()
 
 
 def idle(n):
@@ -336,12 +439,37 @@ def test_cut_at_every_byte(serve):
     tls.handshake(NAME)
 
 
+# RFC 8446, 4.1.3: the random of such a ServerHello
+HELLO_RETRY_REQUEST = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891"
+                                    "c2a211167abb8c5e079e09e2c8a8339c")
+
+
 def test_hello_retry_request(serve):
     serve(server="ssl_ecdh_curve X25519;")
     text = tls.s_client("-tls1_3", "-groups", "P-384:X25519", "-msg",
                         name=NAME)
     assert text.count("ClientHello") >= 2
     assert re.search("(Server|Peer) Temp Key: X25519", text)
+
+
+def test_hello_retry_request_laid_aside(serve):
+    server = serve(server="ssl_ecdh_curve P-384;")
+
+    with Stopped(server):
+        waiting = aside(5, version=tls.TLS13)
+        for one in waiting:
+            data = one.sock.recv(65536)
+            assert HELLO_RETRY_REQUEST in data
+            one.incoming.write(data)
+            one.hello()
+        wait_for(lambda: stacks(server) >= 5, 10, "all laid aside")
+
+    for one in waiting:
+        one.finish()
+        assert one.get().endswith(b"hello\n")
+        one.close()
+
+    quiet()
 
 
 def test_proxy_protocol(nginx):
@@ -380,15 +508,11 @@ H2_GET = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
 
 @pytest.mark.parametrize("listen", ["reuseport", "deferred", "backlog=4",
                                     "http2"])
-@pytest.mark.parametrize("events", ["", "multi_accept on;",
-                                    "accept_mutex on;"])
-def test_listeners(nginx, listen, events):
-    server = configured(nginx, listen=listen, curve="secp384r1", workers=2)
-    with open(server.conf_path) as f:
-        conf = f.read()
-    with open(server.conf_path, "w") as f:
-        f.write(conf.replace("events {", f"events {{ {events}"))
-    server.start()
+@pytest.mark.parametrize("lines", ["", "multi_accept on;",
+                                   "accept_mutex on;"])
+def test_listeners(nginx, listen, lines):
+    server = events(configured(nginx, listen=listen, curve="secp384r1",
+                               workers=2), lines).start()
 
     with tls.HandshakeStream(NAME, threads=3) as stream:
         stream.wait(60)
@@ -436,19 +560,72 @@ def test_early_data(serve, place):
     early = f"{place}/early"
 
     text = tls.s_client("-tls1_3", "-sess_out", session, "-ign_eof", name=NAME,
-                        stdin=b"GET / HTTP/1.1\r\nHost: example.com\r\n"
-                        b"Connection: close\r\n\r\n")
+                        stdin=GET)
     assert "hello" in text
 
-    with open(early, "w") as f:
-        f.write("GET / HTTP/1.1\r\nHost: example.com\r\n"
-                "Connection: close\r\n\r\n")
+    with open(early, "wb") as f:
+        f.write(GET)
 
     text = tls.s_client("-tls1_3", "-sess_in", session, "-early_data", early,
                         "-ign_eof", name=NAME)
     assert "Early data was accepted" in text
     assert "hello" in text
     quiet()
+
+
+def test_early_data_rejected(serve, place):
+    """A whole handshake where early data is read for."""
+
+    server = serve(server="ssl_early_data on;")
+    session = f"{place}/session"
+    text = tls.s_client("-tls1_3", "-sess_out", session, "-ign_eof", name=NAME,
+                        stdin=GET)
+    assert "hello" in text
+    with open(f"{place}/early", "wb") as f:
+        f.write(GET)
+
+    # the keys of its tickets are new
+    old = [*server.workers(), server.helper()]
+    with server.clock.paced(1):
+        server.reload()
+        server.wait_gone(old)
+    assert tls.handshake(NAME).der == server.pair.der
+
+    with Stopped(server), ThreadPoolExecutor() as pool:
+        waiting = aside(3)
+        wait_for(lambda: stacks(server) == 3, 10, "laid aside")
+        text = pool.submit(tls.s_client, "-tls1_3", "-sess_in", session,
+                           "-early_data", f"{place}/early", "-ign_eof",
+                           name=NAME, stdin=GET, timeout=60)
+        wait_for(lambda: stacks(server) == 4, 30, "this as well")
+        server.signal("CONT", server.helper())
+        text = text.result()
+
+    assert "Early data was rejected" in text
+    assert "hello" in text
+    for one in waiting:
+        one.finish()
+        one.close()
+    quiet()
+
+
+def test_ssl_on(nginx):
+    """What "listen ... ssl" was, for all of a server's listeners."""
+
+    server = changed(configured(nginx), "listen 443 ssl ;",
+                     "listen 443; ssl on;")
+    if 'unknown directive "ssl"' in server.test().stdout:
+        pytest.skip("this NGINX does not have it")
+    server.start()
+
+    with Stopped(server):
+        waiting = aside(5)
+        wait_for(lambda: stacks(server) >= 5, 10, "all laid aside")
+
+    for one in waiting:
+        one.finish()
+        assert one.get().endswith(b"hello\n")
+        one.close()
 
 
 def test_client_certificates(serve, authority, place):
@@ -462,7 +639,6 @@ def test_client_certificates(serve, authority, place):
     for version in "-tls1_2", "-tls1_3":
         text = tls.s_client(version, "-cert", f"{place}/c.pem", "-key",
                             f"{place}/c.key", "-ign_eof", name=NAME,
-                            stdin=b"GET / HTTP/1.1\r\nHost: example.com\r\n"
-                            b"Connection: close\r\n\r\n")
+                            stdin=GET)
         assert "hello" in text
     quiet()
