@@ -30,7 +30,8 @@ struct ngx_autocert_client_s {
     u_char                         peer[NGX_AUTOCERT_MESSAGE_URL];
 
     /* the exchange; pool NULL: none */
-    ngx_pool_t                    *pool;
+    ngx_pool_t                    *pool;        /* of who asked: fail */
+    ngx_pool_t                    *own;         /* all else */
     ngx_autocert_url_t             url;
     ngx_str_t                      out;
     size_t                         sent;
@@ -133,9 +134,12 @@ ngx_autocert_client_send(ngx_autocert_client_t *client, ngx_pool_t *pool,
         return;
     }
 
-    if (ngx_autocert_message_request(pool, request, &client->url,
-                                     &client->agent, &client->out)
-        != NGX_OK
+    client->own = ngx_create_pool(4096, client->helper->log);
+
+    if (client->own == NULL
+        || ngx_autocert_message_request(client->own, request, &client->url,
+                                        &client->agent, &client->out)
+           != NGX_OK
         || ngx_autocert_client_trust(client) != NGX_OK)
     {
         ngx_autocert_client_failed(client);
@@ -177,6 +181,11 @@ ngx_autocert_client_cancel(ngx_autocert_client_t *client)
     ngx_autocert_client_close(client);
 
     client->pool = NULL;
+
+    if (client->own) {
+        ngx_destroy_pool(client->own);
+        client->own = NULL;
+    }
 }
 
 
@@ -240,7 +249,7 @@ ngx_autocert_client_resolve(ngx_autocert_client_t *client)
     /* the resolver writes to the name: it folds case */
 
     name.len = client->url.host.len;
-    name.data = ngx_pstrdup(client->pool, &client->url.host);
+    name.data = ngx_pstrdup(client->own, &client->url.host);
 
     if (name.data == NULL) {
         ngx_autocert_client_lost(client, "allocating");
@@ -304,7 +313,7 @@ ngx_autocert_client_resolve_handler(ngx_resolver_ctx_t *ctx)
 
         addr = &client->addrs[client->naddrs];
 
-        addr->sockaddr = ngx_palloc(client->pool, ctx->addrs[i].socklen);
+        addr->sockaddr = ngx_palloc(client->own, ctx->addrs[i].socklen);
         if (addr->sockaddr == NULL) {
             break;
         }
@@ -326,7 +335,7 @@ ngx_autocert_client_resolve_handler(ngx_resolver_ctx_t *ctx)
 static void
 ngx_autocert_client_literal(ngx_autocert_client_t *client)
 {
-    if (ngx_parse_addr(client->pool, &client->addrs[0], client->url.host.data,
+    if (ngx_parse_addr(client->own, &client->addrs[0], client->url.host.data,
                        client->url.host.len)
         != NGX_OK)
     {
@@ -479,7 +488,7 @@ ngx_autocert_client_tls_name(ngx_autocert_client_t *client, SSL *ssl)
     u_char     *name;
     ngx_str_t  *host = &client->url.host;
 
-    name = ngx_pnalloc(client->pool, host->len + 1);
+    name = ngx_pnalloc(client->own, host->len + 1);
     if (name == NULL) {
         return NGX_ERROR;
     }
@@ -556,7 +565,7 @@ ngx_autocert_client_write(ngx_autocert_client_t *client)
     client->sent = 0;
     client->heard = 0;
 
-    if (ngx_autocert_message_init(&client->response, client->pool,
+    if (ngx_autocert_message_init(&client->response, client->own,
                                   client->method)
         != NGX_OK)
     {
@@ -792,14 +801,24 @@ ngx_autocert_client_finish(ngx_autocert_client_t *client)
 static void
 ngx_autocert_client_end_handler(ngx_event_t *ev)
 {
+    ngx_pool_t             *own;
     ngx_autocert_client_t  *client = ngx_autocert_client;
 
     (void) ev;
 
+    /* done() may begin the next exchange */
+
+    own = client->own;
+
+    client->own = NULL;
     client->pool = NULL;
 
     client->done(client->data, client->failed ? NULL : &client->response,
                  &client->fail);
+
+    if (own) {
+        ngx_destroy_pool(own);
+    }
 }
 
 

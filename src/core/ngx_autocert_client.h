@@ -17,7 +17,7 @@
 
 /*
  * The end of an exchange, never called from within the call that began it:
- * a whole response, or NULL and fail.
+ * a whole response, which is gone when done returns, or NULL and fail.
  */
 typedef void (*ngx_autocert_client_done_pt)(void *data,
     ngx_autocert_response_t *response, ngx_autocert_fail_t *fail);
@@ -32,7 +32,7 @@ typedef struct ngx_autocert_client_s  ngx_autocert_client_t;
 ngx_autocert_client_t *ngx_autocert_client_create(
     ngx_autocert_helper_t *helper);
 
-/* request and all that comes of it live in pool until done was called. */
+/* The strings of request live until done is called; those of fail in pool. */
 void ngx_autocert_client_send(ngx_autocert_client_t *client,
     ngx_pool_t *pool, ngx_autocert_request_t *request,
     ngx_autocert_client_done_pt done, void *data);
