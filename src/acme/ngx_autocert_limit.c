@@ -267,7 +267,7 @@ static time_t
 ngx_autocert_limit_span(ngx_str_t *text)
 {
     u_char  *p, *last;
-    time_t   n, span;
+    time_t   n, span, unit;
 
     span = 0;
     last = text->data + text->len;
@@ -284,24 +284,28 @@ ngx_autocert_limit_span(ngx_str_t *text)
         switch (p < last ? *p++ : 0) {
 
         case 'h':
-            span += n * 3600;
+            unit = 3600;
             break;
 
         case 'm':
-            span += n * 60;
+            unit = 60;
             break;
 
         case 's':
-            span += n;
+            unit = 1;
             break;
 
         default:
             return 0;
         }
 
-        if (span > NGX_AUTOCERT_LIMIT_SPAN) {
+        /* n may be of 9 digits, and time_t of 32 bits */
+
+        if (n > (NGX_AUTOCERT_LIMIT_SPAN - span) / unit) {
             return 0;
         }
+
+        span += n * unit;
     }
 
     return ngx_autocert_limit_ends(p, last) ? span : 0;
