@@ -12,6 +12,7 @@
 
 
 #define NGX_AUTOCERT_FLOW_BAD       10      /* badNonce in a row */
+#define NGX_AUTOCERT_FLOW_BAD_ALL   100     /* in a flow */
 #define NGX_AUTOCERT_FLOW_LOST      3       /* responses lost in a row */
 #define NGX_AUTOCERT_FLOW_INTERVAL  10      /* of polling, at most, seconds */
 #define NGX_AUTOCERT_FLOW_STEP      400     /* no answer takes so long */
@@ -429,7 +430,7 @@ ngx_autocert_flow_refused(ngx_autocert_flow_t *flow,
     ngx_autocert_problem_t      problem;
     const ngx_autocert_step_t  *step;
 
-    if (ngx_autocert_problem_response(flow->pool, response,
+    if (ngx_autocert_problem_response(response->pool, response,
                                       &flow->order->name, flow->now, &problem)
         != NGX_OK)
     {
@@ -442,7 +443,8 @@ ngx_autocert_flow_refused(ngx_autocert_flow_t *flow,
      */
 
     if (ngx_autocert_problem_is(&problem, "badNonce")
-        && flow->nbad++ < NGX_AUTOCERT_FLOW_BAD)
+        && flow->nbad++ < NGX_AUTOCERT_FLOW_BAD
+        && flow->nbads++ < NGX_AUTOCERT_FLOW_BAD_ALL)
     {
         flow->issuer->nnonces = 0;
         ngx_autocert_nonce_put(flow->issuer, &response->nonce);
@@ -773,12 +775,18 @@ ngx_int_t
 ngx_autocert_flow_copy(ngx_autocert_flow_t *flow, ngx_str_t *dst,
     ngx_str_t *src)
 {
-    dst->data = ngx_pnalloc(flow->pool, src->len);
-    if (dst->data == NULL) {
+    u_char  *p;
+
+    p = ngx_pnalloc(flow->pool, src->len);
+
+    if (p == NULL) {
+        ngx_str_null(dst);
         return NGX_ERROR;
     }
 
-    ngx_memcpy(dst->data, src->data, src->len);
+    ngx_memcpy(p, src->data, src->len);
+
+    dst->data = p;
     dst->len = src->len;
 
     return NGX_OK;

@@ -179,6 +179,7 @@ struct ngx_autocert_flow_s {
     ngx_uint_t                type;         /* of action; 0: answered */
     ngx_uint_t                end;          /* DONE or FAILED; 0: runs */
     ngx_uint_t                nbad;         /* badNonce in a row */
+    ngx_uint_t                nbads;        /* in all */
     ngx_uint_t                nlost;        /* responses lost in a row */
     ngx_uint_t                status;       /* of the last response; 0: lost */
     ngx_autocert_order_t      own;          /* of goals without an order */
@@ -264,7 +265,10 @@ ngx_uint_t ngx_autocert_flow_validating(ngx_autocert_flow_t *flow);
 /* The name of the step under way, for the log. */
 char *ngx_autocert_flow_name(ngx_autocert_flow_t *flow);
 
-/* For the steps: a string of foreign text, copied into the flow's pool. */
+/*
+ * For the steps: a string of foreign text, copied into the flow's pool; dst
+ * is empty if that fails.
+ */
 ngx_int_t ngx_autocert_flow_copy(ngx_autocert_flow_t *flow, ngx_str_t *dst,
     ngx_str_t *src);
 

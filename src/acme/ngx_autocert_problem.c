@@ -18,13 +18,25 @@ typedef struct {
 } ngx_autocert_problem_type_t;
 
 
-static ngx_int_t ngx_autocert_problem_type(ngx_pool_t *pool,
-    ngx_autocert_json_t *json, ngx_str_t *type);
-static ngx_int_t ngx_autocert_problem_sentence(ngx_pool_t *pool,
-    ngx_autocert_json_t *json, ngx_str_t *type, ngx_str_t *out);
-static ngx_int_t ngx_autocert_problem_subproblem(ngx_pool_t *pool,
-    ngx_autocert_json_t *json, ngx_str_t *name, ngx_str_t *text,
+/* Under construction; a character more, so that the last one is whole. */
+
+typedef struct {
+    u_char      *last;
+    u_char       data[NGX_AUTOCERT_PROBLEM_TEXT + 4];
+} ngx_autocert_problem_text_t;
+
+
+static void ngx_autocert_problem_type(ngx_autocert_json_t *json,
+    ngx_str_t *type);
+static ngx_uint_t ngx_autocert_problem_detail(ngx_autocert_json_t *json,
+    ngx_str_t *detail);
+static void ngx_autocert_problem_sentence(ngx_autocert_problem_text_t *text,
+    ngx_str_t *type, ngx_autocert_json_t *json);
+static void ngx_autocert_problem_subproblem(ngx_autocert_problem_text_t *text,
+    ngx_autocert_json_t *json, ngx_str_t *name,
     ngx_autocert_problem_t *problem);
+static void ngx_autocert_problem_put(ngx_autocert_problem_text_t *text,
+    const char *before, ngx_str_t *more);
 static const ngx_autocert_problem_type_t *ngx_autocert_problem_find(
     ngx_str_t *type);
 static ngx_int_t ngx_autocert_problem_append(ngx_pool_t *pool,
@@ -112,7 +124,8 @@ ngx_int_t
 ngx_autocert_problem_parse(ngx_pool_t *pool, ngx_autocert_json_t *json,
     ngx_str_t *name, ngx_autocert_problem_t *problem)
 {
-    ngx_str_t  instance, text;
+    ngx_str_t                    type, instance, whole;
+    ngx_autocert_problem_text_t  text;
 
     ngx_memzero(problem, sizeof(ngx_autocert_problem_t));
 
@@ -120,100 +133,105 @@ ngx_autocert_problem_parse(ngx_pool_t *pool, ngx_autocert_json_t *json,
         return NGX_OK;
     }
 
-    if (ngx_autocert_problem_type(pool, json, &problem->type) != NGX_OK
-        || ngx_autocert_problem_sentence(pool, json, &problem->type, &text)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_autocert_problem_type(json, &type);
 
-    problem->lasting = ngx_autocert_problem_find(&problem->type)->lasting;
-
-    if (ngx_autocert_problem_subproblem(pool, json, name, &text, problem)
+    if (ngx_autocert_fail_text(pool, &type, NGX_AUTOCERT_PROBLEM_BODY,
+                               &problem->type)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    problem->lasting = ngx_autocert_problem_find(&type)->lasting;
+
+    text.last = text.data;
+
+    ngx_autocert_problem_sentence(&text, &problem->type, json);
+    ngx_autocert_problem_subproblem(&text, json, name, problem);
+
     /* RFC 8555, 6.7 and 7.3.3: where a person may look or act */
 
-    if (ngx_autocert_json_get_string(json, "instance", &instance) == NGX_OK
-        && ngx_autocert_problem_append(pool, &text, " ", &instance, "")
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (ngx_autocert_json_get_string(json, "instance", &instance) == NGX_OK) {
+        ngx_autocert_problem_put(&text, " ", &instance);
     }
 
-    return ngx_autocert_fail_text(pool, &text, NGX_AUTOCERT_PROBLEM_TEXT,
+    whole.data = text.data;
+    whole.len = text.last - text.data;
+
+    return ngx_autocert_fail_text(pool, &whole, NGX_AUTOCERT_PROBLEM_TEXT,
                                   &problem->text);
 }
 
 
-static ngx_int_t
-ngx_autocert_problem_type(ngx_pool_t *pool, ngx_autocert_json_t *json,
-    ngx_str_t *type)
+static void
+ngx_autocert_problem_type(ngx_autocert_json_t *json, ngx_str_t *type)
 {
-    ngx_str_t  value;
+    ngx_str_t  *prefix;
 
-    ngx_str_null(type);
+    prefix = &ngx_autocert_problem_prefix;
 
-    if (ngx_autocert_json_get_string(json, "type", &value) != NGX_OK) {
-        return NGX_OK;
+    if (ngx_autocert_json_get_string(json, "type", type) != NGX_OK) {
+        ngx_str_null(type);
+        return;
     }
 
-    if (value.len > ngx_autocert_problem_prefix.len
-        && ngx_strncmp(value.data, ngx_autocert_problem_prefix.data,
-                       ngx_autocert_problem_prefix.len)
-           == 0)
+    if (type->len > prefix->len
+        && ngx_strncmp(type->data, prefix->data, prefix->len) == 0)
     {
-        value.data += ngx_autocert_problem_prefix.len;
-        value.len -= ngx_autocert_problem_prefix.len;
+        type->data += prefix->len;
+        type->len -= prefix->len;
     }
+}
 
-    return ngx_autocert_fail_text(pool, &value, NGX_AUTOCERT_PROBLEM_BODY,
-                                  type);
+
+static ngx_uint_t
+ngx_autocert_problem_detail(ngx_autocert_json_t *json, ngx_str_t *detail)
+{
+    return (ngx_autocert_json_get_string(json, "detail", detail) == NGX_OK
+            || ngx_autocert_json_get_string(json, "title", detail) == NGX_OK)
+           && detail->len;
 }
 
 
 /* "type: detail", or the one of them that is there */
 
-static ngx_int_t
-ngx_autocert_problem_sentence(ngx_pool_t *pool, ngx_autocert_json_t *json,
-    ngx_str_t *type, ngx_str_t *out)
+static void
+ngx_autocert_problem_sentence(ngx_autocert_problem_text_t *text,
+    ngx_str_t *type, ngx_autocert_json_t *json)
 {
     ngx_str_t  detail;
 
-    *out = *type;
-
-    if (ngx_autocert_json_get_string(json, "detail", &detail) != NGX_OK
-        && ngx_autocert_json_get_string(json, "title", &detail) != NGX_OK)
-    {
-        return NGX_OK;
+    if (type->len) {
+        ngx_autocert_problem_put(text, "", type);
     }
 
-    return ngx_autocert_problem_append(pool, out, type->len ? ": " : "",
-                                       &detail, "");
+    if (ngx_autocert_problem_detail(json, &detail)) {
+        ngx_autocert_problem_put(text, type->len ? ": " : "", &detail);
+    }
 }
 
 
 /* RFC 8555, 6.7.1: subproblems of other names are left out */
 
-static ngx_int_t
-ngx_autocert_problem_subproblem(ngx_pool_t *pool, ngx_autocert_json_t *json,
-    ngx_str_t *name, ngx_str_t *text, ngx_autocert_problem_t *problem)
+static void
+ngx_autocert_problem_subproblem(ngx_autocert_problem_text_t *text,
+    ngx_autocert_json_t *json, ngx_str_t *name,
+    ngx_autocert_problem_t *problem)
 {
-    ngx_str_t             value, type, sentence;
+    ngx_str_t             value, type;
     ngx_autocert_json_t  *array, *sub;
+
+    static ngx_str_t  open = ngx_string(" ("), close = ngx_string(")");
 
     array = ngx_autocert_json_get(json, "subproblems");
 
     if (array == NULL || array->type != NGX_AUTOCERT_JSON_ARRAY) {
-        return NGX_OK;
+        return;
     }
 
     for (sub = array->child; sub; sub = sub->next) {
 
-        if (text->len > NGX_AUTOCERT_PROBLEM_TEXT) {
+        if (text->last == text->data + sizeof(text->data)) {
             break;
         }
 
@@ -226,26 +244,29 @@ ngx_autocert_problem_subproblem(ngx_pool_t *pool, ngx_autocert_json_t *json,
             continue;
         }
 
-        if (ngx_autocert_problem_type(pool, sub, &type) != NGX_OK
-            || ngx_autocert_problem_sentence(pool, sub, &type, &sentence)
-               != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        ngx_autocert_problem_type(sub, &type);
 
         if (ngx_autocert_problem_find(&type)->lasting) {
             problem->lasting = 1;
         }
 
-        if (sentence.len
-            && ngx_autocert_problem_append(pool, text, " (", &sentence, ")")
-               != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (type.len || ngx_autocert_problem_detail(sub, &value)) {
+            ngx_autocert_problem_put(text, "", &open);
+            ngx_autocert_problem_sentence(text, &type, sub);
+            ngx_autocert_problem_put(text, "", &close);
         }
     }
+}
 
-    return NGX_OK;
+
+/* What there is no room for is left out. */
+
+static void
+ngx_autocert_problem_put(ngx_autocert_problem_text_t *text,
+    const char *before, ngx_str_t *more)
+{
+    text->last = ngx_slprintf(text->last, text->data + sizeof(text->data),
+                              "%s%V", before, more);
 }
 
 
@@ -442,7 +463,13 @@ ngx_autocert_problem_fail(ngx_pool_t *pool, ngx_autocert_problem_t *problem,
         (void) ngx_autocert_fail(fail, pool, kind, "%s", why);
     }
 
-    fail->detail = problem->text;
+    /* without memory for it the failure is told without */
+
+    if (problem->text.len) {
+        fail->detail.data = ngx_pstrdup(pool, &problem->text);
+        fail->detail.len = fail->detail.data ? problem->text.len : 0;
+    }
+
     fail->retry_at = problem->retry_at;
     fail->lasting = (kind == NGX_AUTOCERT_FAIL_REFUSED && problem->lasting);
 

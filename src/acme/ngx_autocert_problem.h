@@ -49,7 +49,7 @@ ngx_int_t ngx_autocert_problem_response(ngx_pool_t *pool,
 ngx_uint_t ngx_autocert_problem_is(ngx_autocert_problem_t *problem,
     const char *type);
 
-/* Fills fail.  Always returns NGX_ERROR. */
+/* Fills fail, its strings in pool.  Always returns NGX_ERROR. */
 ngx_int_t ngx_autocert_problem_fail(ngx_pool_t *pool,
     ngx_autocert_problem_t *problem, ngx_autocert_fail_t *fail);
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 
@@ -1674,6 +1675,175 @@ test_flow_bad_nonce(void **state)
 }
 
 
+/* what is in a pool, where each allocation is one of malloc() */
+
+static size_t
+test_held(ngx_pool_t *pool)
+{
+    size_t             size;
+    ngx_pool_large_t  *large;
+
+    size = 0;
+
+    for (large = pool->large; large; large = large->next) {
+        size += malloc_usable_size(large->alloc);
+    }
+
+    for ( /* void */ ; pool; pool = pool->d.next) {
+        size += pool->d.end - (u_char *) pool;
+    }
+
+    return size;
+}
+
+
+/* An object of these members that is as large, and as many, as may be. */
+
+static char *
+test_huge(const char *members, const char *sub)
+{
+    size_t       len;
+    char        *body;
+    ngx_uint_t   i;
+
+    body = malloc(NGX_AUTOCERT_MESSAGE_BODY + 1);
+    assert_non_null(body);
+
+    len = sprintf(body, "{%s,\"subproblems\":[{}", members);
+
+    for (i = 0; i < 1500; i++) {
+        len += sprintf(body + len, ",%s", sub);
+    }
+
+    len += sprintf(body + len, "],\"x\":\"");
+
+    while (len < NGX_AUTOCERT_MESSAGE_BODY - 4) {
+        len += sprintf(body + len, "\\/");
+    }
+
+    (void) sprintf(body + len, "\"}");
+
+    return body;
+}
+
+
+/* a CA that has an answer to everything, and each as large as it may be */
+
+static void
+test_flow_endless(void **state)
+{
+    test_t      *t;
+    char        *refusal, *order;
+    ngx_uint_t   n, type;
+    test_case_t  c;
+    ngx_pool_t  *pool;
+
+    (void) state;
+
+    ngx_memzero(&c, sizeof(test_case_t));
+
+    refusal = test_huge("\"type\":\"urn:ietf:params:acme:error:badNonce\"",
+                        "{\"detail\":\"xxxxxxxxxxx\"}");
+    order = test_huge("\"status\":\"processing\","
+                      "\"finalize\":\"" CA "final/1\"", "[[],0,\"\\/\"]");
+
+    c.rules[0].url = "order/1";
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    pool = ngx_create_pool(4096, &ngx_stub_log);
+    assert_non_null(pool);
+
+    test_init(t, &c);
+    t->flow.pool = pool;
+
+    for (n = 0; n < 20 * ACTIONS; n++) {
+
+        if (t->counts[4] % 11 == 10) {
+            c.rules[0].status = 200;
+            c.rules[0].body = order;
+            c.rules[0].retry = "1";
+
+        } else {
+            c.rules[0].status = 400;
+            c.rules[0].body = refusal;
+            c.rules[0].retry = NULL;
+        }
+
+        t->last = t->did;
+        type = test_step(t);
+
+        if (type == NGX_AUTOCERT_FLOW_FAILED) {
+            break;
+        }
+    }
+
+    assert_int_equal(type, NGX_AUTOCERT_FLOW_FAILED);
+    assert_int_equal(t->flow.fail.kind, NETWORK);
+    has(&c, "why", &t->flow.fail.why, "the CA accepts no nonce");
+    has(&c, "detail", &t->flow.fail.detail, "badNonce (xxxxxxxxxxx) (xxx");
+    assert_true(t->counts[4] > 100 && t->counts[4] < 120);
+    assert_true(test_held(pool) < 256 * 1024);
+    test_done(t);
+
+    /* each second, as long as it may last */
+
+    ngx_reset_pool(pool);
+
+    c.rules[0].status = 200;
+    c.rules[0].body = order;
+    c.rules[0].retry = "1";
+
+    test_init(t, &c);
+    t->flow.pool = pool;
+
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
+    has(&c, "why", &t->flow.fail.why, "the CA takes longer than 300 s");
+    assert_true(t->counts[4] > 290 && t->counts[4] < 310);
+    assert_true(test_held(pool) < 512 * 1024);
+
+    test_done(t);
+
+    ngx_destroy_pool(pool);
+    free(refusal);
+    free(order);
+    free(t);
+}
+
+
+/* what could not be copied is not there */
+
+static void
+test_flow_copy(void **state)
+{
+    ngx_str_t            dst, src;
+    ngx_autocert_flow_t  flow;
+
+    (void) state;
+
+    ngx_memzero(&flow, sizeof(ngx_autocert_flow_t));
+    flow.pool = ngx_create_pool(4096, &ngx_stub_log);
+    assert_non_null(flow.pool);
+
+    ngx_str_set(&src, "new");
+    ngx_str_set(&dst, "before");
+
+    ngx_stub_fail_at = 1;
+    assert_int_equal(ngx_autocert_flow_copy(&flow, &dst, &src), NGX_ERROR);
+    ngx_stub_fail_at = 0;
+
+    assert_int_equal(dst.len, 0);
+    assert_null(dst.data);
+
+    assert_int_equal(ngx_autocert_flow_copy(&flow, &dst, &src), NGX_OK);
+    assert_int_equal(dst.len, 3);
+    assert_memory_equal(dst.data, "new", 3);
+
+    ngx_destroy_pool(flow.pool);
+}
+
+
 static void
 test_flow_cancel(void **state)
 {
@@ -3162,6 +3332,8 @@ main(void)
         cmocka_unit_test(test_flow_lost),
         cmocka_unit_test(test_flow_later),
         cmocka_unit_test(test_flow_bad_nonce),
+        cmocka_unit_test(test_flow_endless),
+        cmocka_unit_test(test_flow_copy),
         cmocka_unit_test(test_flow_cancel),
         cmocka_unit_test(test_flow_cancel_pending),
         cmocka_unit_test(test_flow_unable),
