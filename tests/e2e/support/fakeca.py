@@ -87,11 +87,12 @@ class FakeCA:
 
     def __init__(self, pair, dir, address="127.0.0.1", port=14001,
                  host="localhost", path="/dir", close=False, tls=None,
-                 http_port=80):
+                 http_port=80, ends=False):
         self.base = f"https://{host}" + ("" if port == 443 else f":{port}")
         self.directory = self.base + path
         self.path = path
         self.close = close
+        self.ends = ends                # with close_notify
         self.http_port = http_port
         self.connections = 0
         self.requests = []
@@ -111,8 +112,8 @@ class FakeCA:
         self.root = self.cert.public_bytes(Encoding.PEM)
 
         pair.write(f"{dir}/fakeca.pem", f"{dir}/fakeca.key")
-        context = tls or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(f"{dir}/fakeca.pem", f"{dir}/fakeca.key")
+        self.context = tls or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(f"{dir}/fakeca.pem", f"{dir}/fakeca.key")
 
         ca = self
 
@@ -123,8 +124,8 @@ class FakeCA:
             def setup(self):
                 self.request.settimeout(60)
                 try:
-                    self.request = context.wrap_socket(self.request,
-                                                       server_side=True)
+                    self.request = ca.context.wrap_socket(self.request,
+                                                          server_side=True)
                 except OSError:
                     pass                # it was its client who had enough
                 with ca.lock:
@@ -141,6 +142,8 @@ class FakeCA:
             def finish(self):
                 try:
                     super().finish()
+                    if ca.ends:
+                        self.request.unwrap()
                 except (OSError, ValueError):
                     pass
 
@@ -172,7 +175,11 @@ class FakeCA:
     # what the test asks for
 
     def answer(self, step, reply, times=1):
-        """reply: Reply, bytes to send as they are, or None: just close"""
+        """
+        reply: Reply; bytes to send as they are, or an iterator of them, to
+        the end of the connection, which TLS is not told; None: just that; or
+        a function of the honest Reply that returns one of these.
+        """
 
         with self.lock:
             self.answers[step] = [reply, times]
@@ -238,23 +245,29 @@ class FakeCA:
                     self.answers[step][1] -= 1
                     if times == 1:
                         del self.answers[step]
+                if callable(reply):
+                    reply = reply(self.honest(step, request, number))
             else:
-                try:
-                    reply = getattr(self, "do_" + step)(request, number)
-                except Exception as e:
-                    self.wrong.append(f"{step}: {e!r}")
-                    reply = problem(400, "malformed", self.wrong[-1])
+                reply = self.honest(step, request, number)
 
         self.send(handler, reply)
+
+    def honest(self, step, request, number):
+        try:
+            return getattr(self, "do_" + step)(request, number)
+        except Exception as e:
+            self.wrong.append(f"{step}: {e!r}")
+            return problem(400, "malformed", self.wrong[-1])
 
     def send(self, handler, reply):
         if reply is None:
             handler.close_connection = True
             return
 
-        if isinstance(reply, bytes):
-            handler.wfile.write(reply)
+        if not isinstance(reply, Reply):
             handler.close_connection = True
+            for part in [reply] if isinstance(reply, bytes) else reply:
+                handler.wfile.write(part)
             return
 
         handler.send_response(reply.status)
