@@ -95,6 +95,7 @@ class FakeCA:
         self.ends = ends                # with close_notify
         self.http_port = http_port
         self.connections = 0
+        self.busy = 0                   # answers under way
         self.requests = []
         self.wrong = []
         self.lock = threading.RLock()
@@ -213,6 +214,13 @@ class FakeCA:
     # the protocol
 
     def serve(self, handler):
+        self.busy += 1
+        try:
+            self.serve_one(handler)
+        finally:
+            self.busy -= 1
+
+    def serve_one(self, handler):
         n = int(handler.headers.get("Content-Length") or 0)
         body = handler.rfile.read(n)
 

@@ -74,3 +74,11 @@ def descriptors(pid):
         except FileNotFoundError:
             pass
     return found
+
+
+def memory(pid):
+    """KiB that no other process has as well."""
+
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return sum(int(line.split()[1]) for line in f
+                   if line.startswith("Private_"))
