@@ -285,8 +285,8 @@ def certificates(ca):
             ("MD5", signed(hashes.MD5(), "rsa"), "weak"),
             ("self-signed", lambda ca, o: self_signed("example.com").pem,
              "another key"),
-            ("turned round", lambda ca, o: ca.root + good(ca, o)[:-len(ca.root)],
-             "not issued"),
+            ("turned round", lambda ca, o: ca.root
+             + good(ca, o)[:-len(ca.root)], "not issued"),
             ("no chain", lambda ca, o: ca.root, "another key"),
             ("not issued", lambda ca, o: good(ca, o) + Authority("x").pem,
              "not issued"),
@@ -335,7 +335,7 @@ def contexts(ca, authority, dir):
                                               life=3000 * DAY), "not yet"),
             ("self-signed", self_signed(host), "self.signed"),
             ("other CA", Authority().issue(host), "not trusted"),
-            ("RSA of 512", authority.issue(host, kind="rsa1024"),
+            ("RSA of 1024", authority.issue(host, kind="rsa1024"),
              "not trusted|TLS handshake")]:
         path = f"{dir}/{what.replace(' ', '-')}"
         pair.write(f"{path}.pem", f"{path}.key")
