@@ -34,8 +34,8 @@ typedef struct {
 } ngx_autocert_driver_t;
 
 
-static ngx_int_t ngx_autocert_driver_look(ngx_autocert_driver_t *d,
-    ngx_str_t *name);
+static ngx_int_t ngx_autocert_driver_pending(ngx_autocert_driver_t *d,
+    ngx_autocert_board_challenge_t *challenge);
 static ngx_int_t ngx_autocert_driver_begin(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_order(ngx_autocert_driver_t *d);
@@ -47,6 +47,8 @@ static void ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
 static ngx_int_t ngx_autocert_driver_publish(ngx_autocert_driver_t *d,
     ngx_str_t *token, ngx_str_t *key_authorization,
+    ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_driver_note(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_save(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
@@ -73,6 +75,9 @@ static u_char *ngx_autocert_driver_log_handler(ngx_log_t *log, u_char *buf,
 
 
 static ngx_autocert_driver_t  ngx_autocert_driver;
+
+static ngx_str_t  ngx_autocert_driver_challenge =
+    ngx_string(NGX_AUTOCERT_STORE_CHALLENGE);
 
 
 ngx_int_t
@@ -243,73 +248,90 @@ ngx_autocert_driver_again(ngx_autocert_driver_t *d)
 }
 
 
-ngx_int_t
-ngx_autocert_driver_follow(ngx_uint_t index)
+void
+ngx_autocert_driver_follow(void)
 {
-    ngx_int_t               rc;
-    ngx_autocert_name_t    *name;
-    ngx_autocert_driver_t  *d = &ngx_autocert_driver;
+    ngx_str_t                       token;
+    ngx_autocert_driver_t          *d = &ngx_autocert_driver;
+    ngx_autocert_board_challenge_t  challenge;
 
     d->pool = ngx_create_pool(4096, d->helper->log);
     if (d->pool == NULL) {
-        return NGX_DECLINED;
+        return;
     }
 
-    name = d->helper->acf->names.elts;
+    token.data = d->followed;
+    token.len = d->len;
 
-    rc = ngx_autocert_driver_look(d, &name[index].name);
+    if (ngx_autocert_driver_pending(d, &challenge) != NGX_OK) {
+
+        if (d->len) {
+            d->len = 0;
+            ngx_autocert_solver_unpublish(d->helper);
+        }
+
+    } else if (challenge.token.len != token.len
+               || ngx_memcmp(challenge.token.data, token.data, token.len) != 0)
+    {
+        d->len = challenge.token.len;
+        ngx_memcpy(d->followed, challenge.token.data, d->len);
+
+        ngx_autocert_solver_follow(d->helper, d->pool, &challenge);
+    }
 
     ngx_destroy_pool(d->pool);
     d->pool = NULL;
-
-    return rc;
 }
 
 
-static ngx_int_t
-ngx_autocert_driver_look(ngx_autocert_driver_t *d, ngx_str_t *name)
-{
-    ngx_autocert_fail_t             fail;
-    ngx_autocert_state_t            state;
-    ngx_autocert_board_challenge_t  challenge;
+/* What the store says of it. */
 
-    (void) ngx_autocert_store_state_get(&d->helper->store, d->pool, name,
+static ngx_int_t
+ngx_autocert_driver_pending(ngx_autocert_driver_t *d,
+    ngx_autocert_board_challenge_t *challenge)
+{
+    ngx_uint_t             index;
+    ngx_autocert_conf_t   *acf;
+    ngx_autocert_fail_t    fail;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_state_t   state;
+
+    acf = d->helper->acf;
+
+    (void) ngx_autocert_store_state_get(&d->helper->store, d->pool,
+                                        &ngx_autocert_driver_challenge,
                                         &state, &fail);
 
-    challenge.type = ngx_autocert_solver_type(&state.challenge);
-
-    if (state.order.len == 0 || state.token.len == 0 || challenge.type == 0
-        || state.token.len > sizeof(d->followed))
-    {
+    if (ngx_autocert_find_name(acf, &state.name, &index) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    if (state.token.len == d->len
-        && ngx_memcmp(state.token.data, d->followed, d->len) == 0)
-    {
-        return NGX_OK;
-    }
+    name = acf->names.elts;
+    challenge->host = name[index].name;
 
-    challenge.host = *name;
-    challenge.token = state.token;
+    (void) ngx_autocert_store_state_get(&d->helper->store, d->pool,
+                                        &challenge->host, &state, &fail);
+
+    challenge->type = ngx_autocert_solver_type(&state.challenge);
+    challenge->token = state.token;
+
+    if (state.order.len == 0 || state.token.len == 0 || challenge->type == 0
+        || state.token.len > sizeof(d->followed)
+        || state.ca.len != acf->ca.len
+        || ngx_memcmp(state.ca.data, acf->ca.data, acf->ca.len) != 0)
+    {
+        return NGX_DECLINED;
+    }
 
     d->issuer = ngx_autocert_issuer(d->helper, d->pool, &fail);
 
-    if (d->issuer == NULL
-        || ngx_autocert_jose_key_authorization(d->pool, &d->issuer->key,
-                                               &state.token,
-                                               &challenge.value)
-           != NGX_OK)
-    {
+    if (d->issuer == NULL) {
         return NGX_DECLINED;
     }
 
-    d->len = state.token.len;
-    ngx_memcpy(d->followed, state.token.data, d->len);
-
-    ngx_autocert_solver_follow(d->helper, d->pool, &challenge);
-
-    return NGX_OK;
+    return ngx_autocert_jose_key_authorization(d->pool, &d->issuer->key,
+                                               &state.token,
+                                               &challenge->value);
 }
 
 
@@ -466,8 +488,30 @@ ngx_autocert_driver_publish(ngx_autocert_driver_t *d, ngx_str_t *token,
     d->state.challenge = d->order.challenge;
     d->state.token = *token;
 
+    if (ngx_autocert_store_state_put(&d->helper->store, d->pool,
+                                     &d->name->name, &d->state, fail)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_autocert_driver_note(d, fail);
+}
+
+
+/* Which name it is: however many there are, it is found at once. */
+
+static ngx_int_t
+ngx_autocert_driver_note(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_state_t  state;
+
+    ngx_memzero(&state, sizeof(ngx_autocert_state_t));
+    state.name = d->name->name;
+
     return ngx_autocert_store_state_put(&d->helper->store, d->pool,
-                                        &d->name->name, &d->state, fail);
+                                        &ngx_autocert_driver_challenge,
+                                        &state, fail);
 }
 
 

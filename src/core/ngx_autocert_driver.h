@@ -44,10 +44,10 @@ void ngx_autocert_driver_start(ngx_uint_t goal, ngx_uint_t index,
     ngx_str_t *certid);
 
 /*
- * Makes the challenge of another process's order for this name answerable
- * here as well.  NGX_DECLINED: it has none under way.
+ * Makes the challenge of the order under way, be it another process's,
+ * answerable here as well, and no longer once it has ended.
  */
-ngx_int_t ngx_autocert_driver_follow(ngx_uint_t index);
+void ngx_autocert_driver_follow(void);
 
 /*
  * Leaves everything as it is, for the next helper to go on with: the order

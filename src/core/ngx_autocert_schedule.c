@@ -11,7 +11,6 @@
 
 #define NGX_AUTOCERT_SCHEDULE_LOCK      500     /* ms between two tries */
 #define NGX_AUTOCERT_SCHEDULE_LOOK      60000   /* ms; clocks are set */
-#define NGX_AUTOCERT_SCHEDULE_FOLLOW    64      /* names looked at */
 #define NGX_AUTOCERT_SCHEDULE_DETAIL    800     /* bytes; a line has 2048 */
 #define NGX_AUTOCERT_SCHEDULE_DATE      24      /* bytes of a printed one */
 
@@ -32,6 +31,7 @@ typedef struct {
 } ngx_autocert_schedule_t;
 
 
+static void ngx_autocert_schedule_answer(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_found(ngx_uint_t index,
     ngx_autocert_chain_t *chain);
 static void ngx_autocert_schedule_ready(void);
@@ -39,7 +39,6 @@ static void ngx_autocert_schedule_reach(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
     ngx_autocert_name_t *name, ngx_uint_t n);
 static void ngx_autocert_schedule_handler(ngx_event_t *ev);
-static void ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s);
 static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s,
     ngx_pool_t *pool);
@@ -117,6 +116,7 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
 
     ngx_autocert_plan_init(&s->plan);
     ngx_autocert_schedule_reach(s);
+    ngx_autocert_schedule_answer(s);
 
     return ngx_autocert_sweep_start(helper, ngx_autocert_schedule_found,
                                     ngx_autocert_schedule_ready);
@@ -173,6 +173,27 @@ ngx_autocert_schedule_stop(void)
 }
 
 
+/*
+ * Before the pairs are looked at, of which there may be thousands: a worker
+ * that finds no challenge on the board knows now that none is.
+ */
+
+static void
+ngx_autocert_schedule_answer(ngx_autocert_schedule_t *s)
+{
+    ngx_autocert_board_t  *board;
+
+    board = &s->helper->acf->core->board;
+
+    if (board->carried || s->helper->store.fd == -1) {
+        return;
+    }
+
+    ngx_autocert_driver_follow();
+    ngx_autocert_board_ready(board);
+}
+
+
 /* A pair on disk: when is its name due? */
 
 static void
@@ -221,7 +242,7 @@ ngx_autocert_schedule_ready(void)
 
     ngx_autocert_schedule_handler(&s->event);
 
-    /* now a worker that finds no challenge on the board knows that none is */
+    /* where the store could not be opened at the start */
 
     ngx_autocert_board_ready(&s->helper->acf->core->board);
 }
@@ -287,44 +308,29 @@ ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
 static void
 ngx_autocert_schedule_handler(ngx_event_t *ev)
 {
+    ngx_int_t                 rc;
+    ngx_uint_t                waiting;
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
-    if (ngx_autocert_schedule_lock(s) != NGX_OK) {
-        ngx_autocert_schedule_follow(s);
+    waiting = (s->helper->store.lock == -1);
+
+    rc = ngx_autocert_schedule_lock(s);
+
+    /*
+     * During an upgrade the order is that of the old master's helper, and the
+     * CA asks the workers of both.
+     */
+
+    if (waiting) {
+        ngx_autocert_driver_follow();
+    }
+
+    if (rc != NGX_OK) {
         ngx_add_timer(ev, NGX_AUTOCERT_SCHEDULE_LOCK);
         return;
     }
 
     ngx_autocert_schedule_next(s);
-}
-
-
-/*
- * During an upgrade the order is that of the old master's helper, and the CA
- * asks the workers of both.
- */
-
-static void
-ngx_autocert_schedule_follow(ngx_autocert_schedule_t *s)
-{
-    time_t      now;
-    ngx_uint_t  i, looked;
-
-    now = ngx_time();
-    looked = 0;
-
-    for (i = 0; i < s->helper->acf->names.nelts; i++) {
-
-        if (ngx_autocert_plan_due(&s->plan, i) > now) {
-            continue;
-        }
-
-        if (ngx_autocert_driver_follow(i) == NGX_OK
-            || ++looked == NGX_AUTOCERT_SCHEDULE_FOLLOW)
-        {
-            return;
-        }
-    }
 }
 
 

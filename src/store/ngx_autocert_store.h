@@ -9,6 +9,7 @@
  *     <path>/<name>/privkey.next.pem   the key of the order under way
  *     <path>/<name>/state.json
  *     <path>/.challenge/               a pair: what answers TLS-ALPN-01
+ *     <path>/.challenge/state.json     the name that was last to be validated
  *
  * Everything is opened relative to a directory descriptor, without following
  * links; a file of a wrong owner, mode or type is refused.  Blocking; may be
@@ -86,6 +87,8 @@ typedef struct {
     ngx_str_t   why;
     ngx_str_t   detail;
     time_t      failed_at;
+
+    ngx_str_t   name;           /* of .challenge alone: whose it is */
 } ngx_autocert_state_t;
 
 

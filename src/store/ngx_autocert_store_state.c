@@ -41,6 +41,8 @@ static const ngx_autocert_store_member_t  ngx_autocert_state_members[] = {
     ngx_autocert_state_member(detail, TEXT),
     ngx_autocert_state_member(failed_at, TIME),
 
+    ngx_autocert_state_member(name, TEXT),
+
     ngx_autocert_store_last_member
 };
 

@@ -144,6 +144,40 @@ def test_order_before_new_names(nginx, dns, fakeca):
     assert not server.grep("no certificate for")
 
 
+def test_new_names_in_an_upgrade(nginx, dns, fakeca):
+    """
+    Two hundred names that are due stand before the one whose validation is
+    under way: the workers of the new master know its challenge nonetheless,
+    and that it is over.
+    """
+
+    ca = fakeca()
+    ca.hold("authz")
+    server = nginx(CONF % (ca.directives, "example.com")).start()
+    server.wait_log("awaiting the validation", 60)
+    old = server.master
+
+    # the new workers have a port of their own
+    names = " ".join(f"n{n}.test" for n in range(200))
+    server.write("server_names_hash_max_size 4096;"
+                 + CONF.replace("listen 80;", "listen 80; listen 81;")
+                 % (ca.directives, f"{names} example.com"))
+    server.signal("USR2")
+    wait_for(lambda: len(server.workers()) == 2 * server.n, 20)
+
+    for n in range(3):
+        assert ca.fetch(port=81)[::2] == (200, ca.expected())
+
+    # the order is the old helper's, to its end
+    ca.release()
+    server.wait_log('certificate of "example.com" issued', 60)
+    wait_for(lambda: ca.fetch(port=81)[::2] == (404, b"none"), 10)
+
+    server.signal("QUIT", old)
+    server.wait_gone([old])
+    assert len([o for o in ca.orders if o["name"] == "example.com"]) == 1
+
+
 def test_one_order_at_a_time(nginx, dns, fakeca):
     """
     A name comes due by a look at the store; the clock, which has waited for

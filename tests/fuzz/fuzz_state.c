@@ -69,6 +69,7 @@ fuzz_state(ngx_pool_t *pool, ngx_str_t *text)
     fuzz_equal(&a.token, &b.token);
     fuzz_equal(&a.why, &b.why);
     fuzz_equal(&a.detail, &b.detail);
+    fuzz_equal(&a.name, &b.name);
 
     fuzz_assert(a.issued_at == b.issued_at
                 && a.window_start == b.window_start

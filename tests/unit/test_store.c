@@ -1826,6 +1826,8 @@ test_state_fill(ngx_autocert_state_t *st)
     ngx_str_set(&st->why, "the CA says \"no\"");
     ngx_str_set(&st->detail, "d\xc3\xa9tail \\ of it");
     st->failed_at = TEST_NOW;
+
+    ngx_str_set(&st->name, "www.example.com");
 }
 
 
@@ -1865,6 +1867,8 @@ test_state_equal(ngx_autocert_state_t *a, ngx_autocert_state_t *b)
     test_str_equal(&a->why, &b->why);
     test_str_equal(&a->detail, &b->detail);
     assert_int_equal(a->failed_at, b->failed_at);
+
+    test_str_equal(&a->name, &b->name);
 }
 
 
@@ -1918,6 +1922,7 @@ test_store_state(void **state)
             st.key.len = st.challenge.len = st.token.len = 128;
             st.why.data = st.detail.data = text;
             st.why.len = st.detail.len = 1024;
+            st.name = st.why;
         }
 
         assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
@@ -2017,7 +2022,7 @@ test_store_state_damaged(void **state)
         "{\"window_end\":\"2026-01-01T00:00:00Z\"}", "{\"window_end\":1.5}",
         "{\"look_at\":-1}", "{\"looks\":4294967296}", "{\"looks\":-1}",
         "{\"setup\":4294967296}", "{\"setup\":-1}", "{\"setup\":\"0xfe\"}",
-        "{\"tries\":4294967296}", "{\"tries\":true}",
+        "{\"tries\":4294967296}", "{\"tries\":true}", "{\"name\":1}",
         "{\"ca\":\"https://x\",\"kind\":3,\"setup\":7,\"why\":0}"
     };
 
