@@ -206,6 +206,7 @@ struct ngx_autocert_flow_s {
     unsigned                  resumed:1;    /* the order is one of before */
     unsigned                  registered:1; /* the account is a new one */
     unsigned                  alone:1;      /* the order names no certid */
+    unsigned                  missing:1;    /* order->challenge: not offered */
 };
 
 

@@ -709,6 +709,8 @@ ngx_autocert_challenge_missing(ngx_autocert_flow_t *flow,
     ngx_str_t             type, text;
     ngx_autocert_json_t  *challenge;
 
+    flow->missing = 1;
+
     p = ngx_cpymem(buf, "offered:", sizeof("offered:") - 1);
 
     for (challenge = challenges->child;

@@ -30,7 +30,7 @@ static ngx_autocert_choice_rule_t  ngx_autocert_choice_rules[] = {
 
 void
 ngx_autocert_choice(ngx_autocert_conf_t *acf, ngx_autocert_name_t *name,
-    ngx_uint_t better, ngx_autocert_choice_t *choice)
+    ngx_uint_t better, ngx_uint_t failed, ngx_autocert_choice_t *choice)
 {
     ngx_autocert_choice_rule_t  *rule;
 
@@ -56,7 +56,8 @@ ngx_autocert_choice(ngx_autocert_conf_t *acf, ngx_autocert_name_t *name,
 
     if (better != choice->type && ngx_autocert_choice_can(acf, better)) {
         choice->type = better;
-        choice->why = "the other way has failed";
+        choice->why = failed ? "the other way has failed"
+                             : "it is the way that worked before";
     }
 }
 

@@ -19,14 +19,15 @@ typedef struct {
 
 /*
  * The challenge that is set for the name; else what was found to be the
- * better way before, if there still is a listener for it; else http-01 where
- * a plain listener has port 80, then tls-alpn-01 where a TLS one has 443,
- * then whatever listener there is: a port may be mapped to it.
+ * better way before (failed: the last try did not get a certificate), if
+ * there still is a listener for it; else http-01 where a plain listener has
+ * port 80, then tls-alpn-01 where a TLS one has 443, then whatever listener
+ * there is: a port may be mapped to it.
  */
 void ngx_autocert_choice(ngx_autocert_conf_t *acf, ngx_autocert_name_t *name,
-    ngx_uint_t better, ngx_autocert_choice_t *choice);
+    ngx_uint_t better, ngx_uint_t failed, ngx_autocert_choice_t *choice);
 
-/* The way to try after a validation by type has failed, or type. */
+/* The way to try where type did not do, or type. */
 ngx_uint_t ngx_autocert_choice_other(ngx_autocert_conf_t *acf,
     ngx_autocert_name_t *name, ngx_uint_t type);
 

@@ -62,6 +62,7 @@ static void ngx_autocert_driver_install(ngx_autocert_driver_t *d);
 static ngx_int_t ngx_autocert_driver_check(ngx_autocert_driver_t *d,
     ngx_autocert_chain_t **chain, ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_failed(ngx_autocert_driver_t *d);
+static void ngx_autocert_driver_other(ngx_autocert_driver_t *d);
 static ngx_uint_t ngx_autocert_driver_unproved(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_diagnosed(void *data, ngx_str_t *cause);
 static void ngx_autocert_driver_end(ngx_autocert_driver_t *d,
@@ -198,7 +199,7 @@ ngx_autocert_driver_order(ngx_autocert_driver_t *d)
 
     ngx_autocert_choice(acf, d->name,
                         ngx_autocert_solver_type(&d->state.challenge),
-                        &d->choice);
+                        d->state.failures, &d->choice);
     ngx_autocert_solver_name(d->choice.type, &d->order.challenge);
 
     if (d->state.ca.len == acf->ca.len
@@ -753,20 +754,40 @@ ngx_autocert_driver_check(ngx_autocert_driver_t *d,
 
 /*
  * What the CA could not validate is looked at, and tried the other way next
- * time.
+ * time, as is what it does not offer.
  */
 
 static void
 ngx_autocert_driver_failed(ngx_autocert_driver_t *d)
 {
-    ngx_uint_t                       type;
-    ngx_autocert_fail_t              ignored;
-    ngx_autocert_board_challenge_t   challenge;
+    ngx_autocert_board_challenge_t  challenge;
+
+    if (d->flow.missing) {
+        ngx_autocert_driver_other(d);
+    }
 
     if (!ngx_autocert_driver_unproved(d)) {
         ngx_autocert_driver_end(d, NULL, &d->flow.fail);
         return;
     }
+
+    ngx_autocert_driver_other(d);
+
+    challenge.type = d->choice.type;
+    challenge.host = d->name->name;
+    challenge.token = d->flow.token;
+    challenge.value = d->flow.key_authorization;
+
+    ngx_autocert_diagnosis_start(d->helper, d->pool, &challenge,
+                                 ngx_autocert_driver_diagnosed, d);
+}
+
+
+static void
+ngx_autocert_driver_other(ngx_autocert_driver_t *d)
+{
+    ngx_uint_t           type;
+    ngx_autocert_fail_t  ignored;
 
     type = ngx_autocert_choice_other(d->helper->acf, d->name,
                                      d->choice.type);
@@ -779,14 +800,6 @@ ngx_autocert_driver_failed(ngx_autocert_driver_t *d)
                                             &d->name->name, &d->state,
                                             &ignored);
     }
-
-    challenge.type = d->choice.type;
-    challenge.host = d->name->name;
-    challenge.token = d->flow.token;
-    challenge.value = d->flow.key_authorization;
-
-    ngx_autocert_diagnosis_start(d->helper, d->pool, &challenge,
-                                 ngx_autocert_driver_diagnosed, d);
 }
 
 
@@ -797,6 +810,8 @@ ngx_autocert_driver_unproved(ngx_autocert_driver_t *d)
 {
     return d->flow.end == NGX_AUTOCERT_FLOW_FAILED
            && d->flow.fail.kind == NGX_AUTOCERT_FAIL_REFUSED
+           && !d->flow.fail.lasting
+           && !d->flow.missing
            && d->flow.token.len
            && ngx_autocert_flow_validating(&d->flow);
 }

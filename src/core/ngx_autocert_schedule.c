@@ -263,7 +263,7 @@ ngx_autocert_schedule_reach(ngx_autocert_schedule_t *s)
 
     for (i = 0; i < s->helper->acf->names.nelts; i++) {
 
-        ngx_autocert_choice(s->helper->acf, &name[i], 0, &choice);
+        ngx_autocert_choice(s->helper->acf, &name[i], 0, 0, &choice);
 
         if (!name[i].bootstrap && choice.type) {
             continue;

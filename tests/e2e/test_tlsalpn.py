@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from support import memory, tls
 from support.certs import self_signed
+from support.fakeca import Reply
 from support.wait import wait_for
 
 HTTP = """
@@ -412,9 +413,51 @@ def test_other_way_after_a_failure(nginx, pebble, listen, config, first,
     if second == "tls-alpn-01":
         server.wait_log('certificate of "example.com" renewed', 60,
                         since=mark)
-        assert len(begun(server, second, since=mark)) == 2
+        assert len(begun(server, second, since=mark)) >= 2
+        assert begun(server, second, since=mark,
+                     why="it is the way that worked before)")
 
     assert not begun(server, first, since=mark)
+
+
+def test_other_way_where_one_is_not_offered(nginx, dns, fakeca):
+    ca = fakeca()
+    ca.answer("authz", Reply(200, {
+        "status": "pending",
+        "identifier": {"type": "dns", "value": "example.com"},
+        "challenges": [{"type": "tls-alpn-01", "status": "pending",
+                        "url": f"{ca.base}/challenge/0",
+                        "token": "A" * 22}]}))
+    server = configured(nginx, ca, "listen 80; listen 443 ssl;").start()
+    line = server.wait_log('no certificate for "example.com"', 30)
+    assert "does not offer the challenge http-01 (offered: tls-alpn-01)" \
+        in line and "likely cause" not in line
+
+    mark = server.mark()
+    try_again(server)
+    wait_for(lambda: begun(server, "tls-alpn-01", since=mark,
+                           why="the other way has failed)"), 20)
+
+
+@pytest.mark.parametrize("refusal", ["caa", "rejectedIdentifier"])
+def test_other_way_is_of_no_use(nginx, dns, fakeca, refusal):
+    """It is the name that the CA does not want: nothing is looked at."""
+
+    ca = fakeca()
+    ca.hold("authz")
+    server = configured(nginx, ca, "listen 80; listen 443 ssl;").start()
+    server.wait_log("awaiting the validation, name: example.com", 60)
+    with ca.lock:
+        ca.orders[0].update(
+            authz="invalid", challenge="invalid", order="invalid",
+            error={"type": f"urn:ietf:params:acme:error:{refusal}",
+                   "detail": "no"})
+
+    line = server.wait_log('no certificate for "example.com"', 60)
+    assert f"{refusal}: no" in line and "likely cause" not in line
+    server.stop()
+    with open(f"{server.dir}/store/example.com/state.json") as f:
+        assert json.load(f)["challenge"] == "http-01"
 
 
 def test_set_is_not_changed(nginx, pebble):
