@@ -21,7 +21,8 @@ static u_char *ngx_autocert_cause_seen(u_char *p, u_char *last,
     ngx_autocert_look_t *look, ngx_autocert_seen_t *seen);
 static u_char *ngx_autocert_cause_other(u_char *p, u_char *last,
     ngx_autocert_seen_t *seen);
-static void ngx_autocert_cause_cut(ngx_str_t *text, size_t max);
+static u_char *ngx_autocert_cause_quote(u_char *p, u_char *last,
+    const char *what, ngx_str_t *text, size_t max);
 
 
 void
@@ -235,32 +236,38 @@ ngx_autocert_cause_seen(u_char *p, u_char *last, ngx_autocert_look_t *look,
 static u_char *
 ngx_autocert_cause_other(u_char *p, u_char *last, ngx_autocert_seen_t *seen)
 {
-    ngx_autocert_cause_cut(&seen->server, NGX_AUTOCERT_CAUSE_FIELD);
-    ngx_autocert_cause_cut(&seen->location, NGX_AUTOCERT_CAUSE_FIELD);
-    ngx_autocert_cause_cut(&seen->start, NGX_AUTOCERT_CAUSE_START);
-
     if (seen->status) {
         p = ngx_slprintf(p, last, ", status %ui", seen->status);
     }
 
-    if (seen->server.len) {
-        p = ngx_slprintf(p, last, ", Server: \"%V\"", &seen->server);
-    }
-
-    if (seen->location.len) {
-        p = ngx_slprintf(p, last, ", Location: \"%V\"", &seen->location);
-    }
-
-    if (seen->start.len) {
-        p = ngx_slprintf(p, last, ", \"%V\"", &seen->start);
-    }
-
-    return p;
+    p = ngx_autocert_cause_quote(p, last, "Server: ", &seen->server,
+                                 NGX_AUTOCERT_CAUSE_FIELD);
+    p = ngx_autocert_cause_quote(p, last, "Location: ", &seen->location,
+                                 NGX_AUTOCERT_CAUSE_FIELD);
+    return ngx_autocert_cause_quote(p, last, "", &seen->start,
+                                    NGX_AUTOCERT_CAUSE_START);
 }
 
 
-static void
-ngx_autocert_cause_cut(ngx_str_t *text, size_t max)
+/* A quotation mark within would end it, and what follows be taken for ours. */
+
+static u_char *
+ngx_autocert_cause_quote(u_char *p, u_char *last, const char *what,
+    ngx_str_t *text, size_t max)
 {
-    text->len = ngx_min(text->len, max);
+    size_t  i, len;
+
+    len = ngx_min(text->len, max);
+
+    if (len == 0) {
+        return p;
+    }
+
+    p = ngx_slprintf(p, last, ", %s\"", what);
+
+    for (i = 0; i < len && p < last; i++) {
+        *p++ = (text->data[i] == '"') ? '\'' : text->data[i];
+    }
+
+    return ngx_slprintf(p, last, "\"");
 }

@@ -9,6 +9,9 @@
 #define NGX_AUTOCERT_FAIL_WHY  512
 
 
+static ngx_uint_t ngx_autocert_fail_is_control(u_char *p);
+
+
 ngx_int_t
 ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
     ngx_uint_t kind, const char *fmt, ...)
@@ -74,9 +77,7 @@ ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text, size_t max,
             continue;
         }
 
-        /* C0, DEL and C1, which is 0xc2 0x80 to 0xc2 0x9f */
-
-        if (p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0)) {
+        if (ngx_autocert_fail_is_control(p)) {
             *dst++ = '?';
             p += len;
             continue;
@@ -94,4 +95,30 @@ ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text, size_t max,
     out->len = dst - start;
 
     return NGX_OK;
+}
+
+
+/* One character of UTF-8 that ends a line, turns its direction or hides. */
+
+static ngx_uint_t
+ngx_autocert_fail_is_control(u_char *p)
+{
+    switch (p[0]) {
+
+    case 0xc2:                                          /* C1 */
+        return p[1] < 0xa0;
+
+    case 0xd8:                                          /* U+061C */
+        return p[1] == 0x9c;
+
+    case 0xe2:
+        return (p[1] == 0x80
+                && ((p[2] >= 0x8b && p[2] <= 0x8f)      /* U+200B to 200F */
+                    || (p[2] >= 0xa8 && p[2] <= 0xae))) /* U+2028 to 202E */
+               || (p[1] == 0x81
+                   && p[2] >= 0xa6 && p[2] <= 0xa9);    /* U+2066 to 2069 */
+
+    default:
+        return p[0] < 0x20 || p[0] == 0x7f;
+    }
 }

@@ -53,7 +53,8 @@ ngx_int_t ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
 
 /*
  * A copy of foreign text that is safe in a log line: at most max bytes,
- * control characters and bytes that are not UTF-8 replaced by '?'.
+ * control characters, marks that turn the direction and bytes that are not
+ * UTF-8 replaced by '?'.
  */
 ngx_int_t ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text,
     size_t max, ngx_str_t *out);

@@ -235,6 +235,29 @@ test_cause_several(void **state)
 }
 
 
+/* Nothing of a stranger's ends the quotation that it is in. */
+
+static void
+test_cause_quoted(void **state)
+{
+    ngx_autocert_look_t  look;
+
+    (void) state;
+
+    ngx_memzero(&look, sizeof(look));
+    look.port = 80;
+
+    test_add(&look, "192.0.2.1", OTHER);
+    look.seen[0].status = 200;
+    test_str(&look.seen[0].server, "a\", next try at \"");
+    test_str(&look.seen[0].location, "\"\"");
+    test_str(&look.seen[0].start, "<a href=\"x\">\xe2\x80\xae");
+    test_says(&look, "another server answers at 192.0.2.1 port 80, status "
+              "200, Server: \"a', next try at '\", Location: \"''\", "
+              "\"<a href='x'>?\"");
+}
+
+
 /* What a stranger says is cut, and can't be taken for a line of ours. */
 
 static void
@@ -301,6 +324,7 @@ main(void)
         cmocka_unit_test(test_cause_none),
         cmocka_unit_test(test_cause_one),
         cmocka_unit_test(test_cause_several),
+        cmocka_unit_test(test_cause_quoted),
         cmocka_unit_test(test_cause_hostile),
     };
 
