@@ -11,7 +11,8 @@
 
 #define NGX_AUTOCERT_SCHEDULE_LOCK      500     /* ms between two tries */
 #define NGX_AUTOCERT_SCHEDULE_LOOK      60000   /* ms; clocks are set */
-#define NGX_AUTOCERT_SCHEDULE_DETAIL    800     /* bytes; a line has 2048 */
+#define NGX_AUTOCERT_SCHEDULE_DETAIL    400     /* bytes of it at least */
+#define NGX_AUTOCERT_SCHEDULE_WORDS     300     /* of NGINX's and our own */
 #define NGX_AUTOCERT_SCHEDULE_DATE      24      /* bytes of a printed one */
 
 
@@ -79,6 +80,8 @@ static void ngx_autocert_schedule_put_issued(ngx_autocert_schedule_t *s,
     ngx_uint_t index, ngx_autocert_issued_t *issued, ngx_pool_t *pool);
 static void ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
     ngx_autocert_fail_t *fail, ngx_pool_t *pool);
+static char *ngx_autocert_schedule_detail(ngx_autocert_schedule_t *s,
+    ngx_autocert_fail_t *fail, size_t rest, ngx_str_t *detail);
 static void ngx_autocert_schedule_date(ngx_str_t *date, u_char *buf,
     time_t t);
 static uint32_t ngx_autocert_schedule_random(void);
@@ -765,6 +768,7 @@ static void
 ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
     ngx_autocert_fail_t *fail, time_t next, ngx_str_t *others, ngx_log_t *log)
 {
+    char                 *cut;
     u_char                date[NGX_AUTOCERT_SCHEDULE_DATE];
     ngx_str_t             d, detail;
     ngx_uint_t            level;
@@ -777,17 +781,18 @@ ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
              || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)
             ? NGX_LOG_ERR : NGX_LOG_WARN;
 
-    detail = fail->detail;
-    detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
+    cut = ngx_autocert_schedule_detail(s, fail,
+                                       2 * name->name.len + others->len,
+                                       &detail);
 
     ngx_autocert_schedule_date(&d, date, next);
 
     ngx_log_error(level, log, 0,
-                  "autocert: no %scertificate for \"%V\": %V%s%V%s%s%V, "
+                  "autocert: no %scertificate for \"%V\": %V%s%V%s%s%s%V, "
                   "next try at %V%V",
                   s->plan.names[index].end ? "new " : "", &name->name,
-                  &fail->why, fail->detail.len ? " (" : "",
-                  &detail, fail->detail.len ? ")" : "",
+                  &fail->why, detail.len ? " (" : "",
+                  &detail, cut, detail.len ? ")" : "",
                   fail->cause.len ? "; likely cause: " : "", &fail->cause,
                   &d, others);
 }
@@ -835,6 +840,7 @@ static void
 ngx_autocert_schedule_unseen(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome, time_t look)
 {
+    char                 *cut;
     u_char                date[NGX_AUTOCERT_SCHEDULE_DATE];
     ngx_str_t             d, detail;
     ngx_autocert_name_t  *name;
@@ -842,15 +848,15 @@ ngx_autocert_schedule_unseen(ngx_autocert_schedule_t *s,
     name = s->helper->acf->names.elts;
     name += outcome->index;
 
-    detail = outcome->fail->detail;
-    detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
+    cut = ngx_autocert_schedule_detail(s, outcome->fail, 2 * name->name.len,
+                                       &detail);
 
     ngx_autocert_schedule_date(&d, date, look);
 
     ngx_log_error(NGX_LOG_INFO, outcome->log, 0,
                   "autocert: the renewal window of \"%V\" could not be asked "
-                  "for: %V%s%V%s, next try at %V", &name->name,
-                  &outcome->fail->why, detail.len ? " (" : "", &detail,
+                  "for: %V%s%V%s%s, next try at %V", &name->name,
+                  &outcome->fail->why, detail.len ? " (" : "", &detail, cut,
                   detail.len ? ")" : "", &d);
 }
 
@@ -906,6 +912,7 @@ static void
 ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome)
 {
+    char      *cut;
     u_char     date[NGX_AUTOCERT_SCHEDULE_DATE];
     ngx_str_t  d, detail;
 
@@ -918,16 +925,15 @@ ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
         return;
     }
 
-    detail = outcome->fail->detail;
-    detail.len = ngx_min(detail.len, NGX_AUTOCERT_SCHEDULE_DETAIL);
+    cut = ngx_autocert_schedule_detail(s, outcome->fail, 0, &detail);
 
     ngx_autocert_schedule_date(&d, date, s->plan.ca.contacts_at);
 
     ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                   "autocert: the contacts of the account could not be "
-                  "changed: %V%s%V%s, next try at %V", &outcome->fail->why,
-                  detail.len ? " (" : "", &detail, detail.len ? ")" : "",
-                  &d);
+                  "changed: %V%s%V%s%s, next try at %V", &outcome->fail->why,
+                  detail.len ? " (" : "", &detail, cut,
+                  detail.len ? ")" : "", &d);
 }
 
 
@@ -1000,6 +1006,44 @@ ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
                       "autocert: what is to be remembered of the CA can't be "
                       "written: %V", &wrong.why);
     }
+}
+
+
+/*
+ * As much of the detail as a line of NGINX's log has room for, with rest more
+ * bytes of text; what follows it.
+ */
+
+static char *
+ngx_autocert_schedule_detail(ngx_autocert_schedule_t *s,
+    ngx_autocert_fail_t *fail, size_t rest, ngx_str_t *detail)
+{
+    size_t  room;
+
+    rest += NGX_AUTOCERT_SCHEDULE_WORDS + s->helper->acf->ca.len
+            + fail->why.len + fail->cause.len;
+
+    room = NGX_AUTOCERT_SCHEDULE_DETAIL;
+
+    if (rest + room < NGX_MAX_ERROR_STR) {
+        room = NGX_MAX_ERROR_STR - rest;
+    }
+
+    *detail = fail->detail;
+
+    if (detail->len <= room) {
+        return "";
+    }
+
+    /* not in the middle of a character */
+
+    while (room && (detail->data[room] & 0xc0) == 0x80) {
+        room--;
+    }
+
+    detail->len = room;
+
+    return "...";
 }
 
 

@@ -223,3 +223,30 @@ def test_hostile_answer(nginx, pebble, dns):
     assert "likely cause: another server answers at 127.0.0.2 port 80" in line
     assert all(c.isprintable() for c in line.rstrip("\n"))
     assert len(line) < 2048
+
+
+@pytest.mark.parametrize("size", [1200, 5000])
+def test_whole_problem(nginx, dns, fakeca, size):
+    """As far as a line of NGINX's log goes; what is cut off is marked."""
+
+    ca = fakeca()
+    ca.hold("authz")
+    server = nginx(HTTP % (ca.directives, "listen 80;")).start()
+    server.wait_log("awaiting the validation", 60)
+    text = "\u20ac" * (size // 3)
+    with ca.lock:
+        ca.orders[0].update(
+            authz="invalid", challenge="invalid", order="invalid",
+            error={"type": "urn:ietf:params:acme:error:unauthorized",
+                   "detail": text})
+
+    line = server.wait_log('no certificate for "example.com"', 60)
+    assert "likely cause: from here all is well" in line
+    assert line.endswith(f", name: example.com, CA: {ca.directory}")
+    [said] = re.findall(r"\(unauthorized: (\u20ac+)((?:\.\.\.)?)\); likely",
+                        line)
+    if size == 1200:
+        assert said == (text, "")
+    else:
+        assert said[1] == "..."
+        assert 1700 < len(line.encode()) < 2048
