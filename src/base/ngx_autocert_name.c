@@ -251,6 +251,38 @@ ngx_autocert_name_private(ngx_str_t *name)
 }
 
 
+void
+ngx_autocert_name_sni(ngx_str_t *name, u_char buf[NGX_AUTOCERT_NAME_SNI],
+    ngx_str_t *sni)
+{
+    u_char      *p, a[16], text[NGX_INET6_ADDRSTRLEN + 1];
+    ngx_uint_t   i;
+
+    *sni = *name;
+
+    if (ngx_autocert_name_address(name, text) != NGX_OK) {
+        return;
+    }
+
+    p = buf;
+
+    if (inet_pton(AF_INET, (char *) text, a) == 1) {
+        p = ngx_sprintf(p, "%d.%d.%d.%d.in-addr.arpa", a[3], a[2], a[1], a[0]);
+
+    } else if (inet_pton(AF_INET6, (char *) text, a) == 1) {
+
+        for (i = 16; i > 0; i--) {
+            p = ngx_sprintf(p, "%xd.%xd.", a[i - 1] & 0xf, a[i - 1] >> 4);
+        }
+
+        p = ngx_cpymem(p, "ip6.arpa", sizeof("ip6.arpa") - 1);
+    }
+
+    sni->data = buf;
+    sni->len = p - buf;
+}
+
+
 ngx_uint_t
 ngx_autocert_name_match(ngx_str_t *pattern, ngx_str_t *name)
 {

@@ -10,6 +10,9 @@
 #include <ngx_core.h>
 
 
+#define NGX_AUTOCERT_NAME_SNI  72   /* bytes of a reverse name */
+
+
 #pragma GCC visibility push(hidden)
 
 /*
@@ -27,6 +30,13 @@ ngx_int_t ngx_autocert_name_check(ngx_pool_t *pool, ngx_str_t *in,
  * (localhost, .local, .internal, .lan, .test, .invalid, ...).
  */
 char *ngx_autocert_name_private(ngx_str_t *name);
+
+/*
+ * What a CA sends as SNI to validate a name by TLS-ALPN-01: the name, or for
+ * an IP address its reverse name (RFC 8738, 6), written to buf.
+ */
+void ngx_autocert_name_sni(ngx_str_t *name,
+    u_char buf[NGX_AUTOCERT_NAME_SNI], ngx_str_t *sni);
 
 /* Does a certificate's pattern ("*.example.com" or plain) cover the name? */
 ngx_uint_t ngx_autocert_name_match(ngx_str_t *pattern, ngx_str_t *name);

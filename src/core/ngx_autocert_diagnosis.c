@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_diagnosis.h"
 #include "../base/ngx_autocert_cause.h"
+#include "../base/ngx_autocert_name.h"
 
 #include <ngx_event_connect.h>
 
@@ -400,7 +401,8 @@ static void
 ngx_autocert_diagnosis_shake(ngx_autocert_diagnosis_t *d)
 {
     SSL               *ssl;
-    u_char            *name;
+    u_char            *name, buf[NGX_AUTOCERT_NAME_SNI];
+    ngx_str_t          sni;
     ngx_ssl_t          context;
     ngx_connection_t  *c = d->connection;
 
@@ -408,16 +410,17 @@ ngx_autocert_diagnosis_shake(ngx_autocert_diagnosis_t *d)
         d->ctx = SSL_CTX_new(TLS_client_method());
     }
 
+    ngx_autocert_name_sni(&d->challenge.host, buf, &sni);
+
     c->pool = ngx_create_pool(512, d->helper->log);
-    name = ngx_pnalloc(d->pool, d->challenge.host.len + 1);
+    name = ngx_pnalloc(d->pool, sni.len + 1);
 
     if (d->ctx == NULL || c->pool == NULL || name == NULL) {
         ngx_autocert_diagnosis_broken(d);
         return;
     }
 
-    (void) ngx_cpystrn(name, d->challenge.host.data,
-                       d->challenge.host.len + 1);
+    (void) ngx_cpystrn(name, sni.data, sni.len + 1);
 
     ngx_memzero(&context, sizeof(ngx_ssl_t));
     context.ctx = d->ctx;

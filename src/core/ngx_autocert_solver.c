@@ -1,5 +1,6 @@
 
 #include "ngx_autocert_solver.h"
+#include "../base/ngx_autocert_name.h"
 
 #include <openssl/obj_mac.h>
 
@@ -137,17 +138,19 @@ ngx_autocert_solver_serve(ngx_autocert_helper_t *helper, ngx_pool_t *pool,
 }
 
 
-/* Who asks by TLS knows the name alone. */
+/* Who asks by TLS knows the name alone, and an address by its reverse name. */
 
 static ngx_int_t
 ngx_autocert_solver_post(ngx_autocert_helper_t *helper,
     ngx_autocert_board_challenge_t *challenge)
 {
+    u_char                          buf[NGX_AUTOCERT_NAME_SNI];
     ngx_autocert_board_challenge_t  posted;
 
     posted = *challenge;
 
     if (posted.type == NGX_AUTOCERT_CHALLENGE_TLS_ALPN) {
+        ngx_autocert_name_sni(&challenge->host, buf, &posted.host);
         ngx_str_null(&posted.token);
         ngx_str_null(&posted.value);
     }

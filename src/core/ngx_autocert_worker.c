@@ -75,6 +75,7 @@ typedef struct {
 
 static ngx_int_t ngx_autocert_worker_find(
     ngx_autocert_board_challenge_t *challenge, u_char *buf);
+static ngx_uint_t ngx_autocert_worker_is_reverse(ngx_str_t *host);
 static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
@@ -318,7 +319,8 @@ ngx_autocert_worker_find(ngx_autocert_board_challenge_t *challenge,
     rc = ngx_autocert_board_find(board, challenge, buf);
 
     if (rc == NGX_OK || ngx_autocert_board_is_ready(board)
-        || ngx_autocert_find_name(w->acf, &challenge->host, &index) != NGX_OK)
+        || (ngx_autocert_find_name(w->acf, &challenge->host, &index) != NGX_OK
+            && !ngx_autocert_worker_is_reverse(&challenge->host)))
     {
         return rc;
     }
@@ -331,6 +333,20 @@ ngx_autocert_worker_find(ngx_autocert_board_challenge_t *challenge,
     }
 
     return ngx_autocert_board_find(board, challenge, buf);
+}
+
+
+/* As addresses have in TLS: they are not found by it. */
+
+static ngx_uint_t
+ngx_autocert_worker_is_reverse(ngx_str_t *host)
+{
+    size_t  len;
+
+    len = sizeof(".arpa") - 1;
+
+    return host->len > len
+           && ngx_strncmp(host->data + host->len - len, ".arpa", len) == 0;
 }
 
 

@@ -219,7 +219,8 @@ def stored(server):
 
     path = f"{server.dir}/store"
     return sorted(name for name in os.listdir(path)
-                  if os.path.exists(f"{path}/{name}/fullchain.pem"))
+                  if name[0] != "."
+                  and os.path.exists(f"{path}/{name}/fullchain.pem"))
 
 
 def test_private_issues(nginx, pebble):
@@ -285,18 +286,24 @@ def test_underscore(nginx, pebble, name):
 
 @pytest.mark.parametrize("name, address", [("127.0.0.7", "127.0.0.7"),
                                            ("[::1]", "::1")])
-def test_address(nginx, pebble, name, address):
-    """RFC 8738.  Clients send no SNI then: it has a server of its own."""
+@pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
+def test_address(nginx, pebble, challenge, name, address):
+    """
+    RFC 8738.  Clients send no SNI then: it has a server of its own.  To
+    validate it by TLS-ALPN-01 the CA sends its reverse name.
+    """
 
     ca = pebble()
+    listen = f"listen {name}:80;" if challenge == "http-01" else ""
     server = private(nginx, ca, f"""
         server {{
-            listen {name}:80;
+            {listen}
             listen {name}:443 ssl;
             server_name {name};
             autocert on;
         }}""").start()
     server.wait_log(f'certificate of "{re.escape(address)}" issued', 30)
+    assert server.grep(f'the order for "{re.escape(address)}" by {challenge}')
     peer = tls.handshake(None, address=address)
     assert peer.names == [address]
     assert not peer.self_signed

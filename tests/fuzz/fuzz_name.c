@@ -45,7 +45,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char        *err;
-    u_char      *p;
+    u_char      *p, sni[NGX_AUTOCERT_NAME_SNI];
     ngx_str_t    in, out, pattern;
     ngx_pool_t  *pool;
 
@@ -67,6 +67,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     (void) ngx_autocert_name_private(&in);
+
+    ngx_autocert_name_sni(&in, sni, &out);
+
+    if (out.data == sni && (out.len == 0 || out.len > sizeof(sni))) {
+        abort();
+    }
 
     /* "pattern\nname" */
 

@@ -285,6 +285,44 @@ test_name_match(void **state)
 }
 
 
+static struct {
+    ngx_str_t    name;
+    const char  *sni;
+} test_name_snis[] = {
+    { ngx_string("example.com"), "example.com" },
+    { ngx_string("192.0.2.1"), "1.2.0.192.in-addr.arpa" },
+    { ngx_string("255.254.253.252"), "252.253.254.255.in-addr.arpa" },
+    { ngx_string("::1"),
+      "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+      "ip6.arpa" },
+    { ngx_string("2001:db8::f0a1"),
+      "1.a.0.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2."
+      "ip6.arpa" }
+};
+
+
+static void
+test_name_sni(void **state)
+{
+    u_char      buf[NGX_AUTOCERT_NAME_SNI];
+    ngx_str_t   name, sni;
+    ngx_uint_t  i;
+
+    (void) state;
+
+    for (i = 0; i < test_name_n(test_name_snis); i++) {
+        name = test_name_copy(&test_name_snis[i].name);
+
+        ngx_autocert_name_sni(&name, buf, &sni);
+
+        assert_int_equal(sni.len, strlen(test_name_snis[i].sni));
+        assert_memory_equal(sni.data, test_name_snis[i].sni, sni.len);
+
+        free(name.data);
+    }
+}
+
+
 int
 main(void)
 {
@@ -292,7 +330,8 @@ main(void)
         cmocka_unit_test(test_name_check),
         cmocka_unit_test(test_name_memory),
         cmocka_unit_test(test_name_private),
-        cmocka_unit_test(test_name_match)
+        cmocka_unit_test(test_name_match),
+        cmocka_unit_test(test_name_sni)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
