@@ -3,8 +3,10 @@
 
 
 static ngx_int_t ngx_http_autocert_challenge_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_autocert_challenge_answer(ngx_http_request_t *r,
+    ngx_uint_t status, char *line, ngx_str_t *body);
 static ngx_int_t ngx_http_autocert_challenge_send(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_str_t *body);
+    ngx_uint_t status, char *line, ngx_str_t *body);
 
 
 static ngx_str_t  ngx_http_autocert_challenge_path =
@@ -12,8 +14,9 @@ static ngx_str_t  ngx_http_autocert_challenge_path =
 
 
 /*
- * The first phase of all, before any server's rewrite; handlers of a phase
- * run in the reverse of the order in which they were added.
+ * The first phase of all, before any server's rewrite.  Handlers of a phase
+ * run in the reverse of the order in which they were added: NGINX's own
+ * (realip) after ours, those of a module that is loaded after ours before it.
  */
 
 ngx_int_t
@@ -78,7 +81,8 @@ ngx_http_autocert_challenge_handler(ngx_http_request_t *r)
     rc = ngx_autocert_challenge(&host, &token, &body, buf);
 
     if (rc == NGX_ABORT) {
-        return NGX_HTTP_NOT_FOUND;
+        return ngx_http_autocert_challenge_answer(r, NGX_HTTP_NOT_FOUND,
+                                                  "404 Not Found", &body);
     }
 
     if (rc != NGX_OK) {
@@ -86,10 +90,23 @@ ngx_http_autocert_challenge_handler(ngx_http_request_t *r)
     }
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return NGX_HTTP_NOT_ALLOWED;
+        ngx_str_null(&body);
+        return ngx_http_autocert_challenge_answer(r, NGX_HTTP_NOT_ALLOWED,
+                            "405 Not Allowed" CRLF "Allow: GET, HEAD", &body);
     }
 
-    rc = ngx_http_autocert_challenge_send(r, NGX_HTTP_OK, &body);
+    return ngx_http_autocert_challenge_answer(r, NGX_HTTP_OK, "200 OK",
+                                              &body);
+}
+
+
+static ngx_int_t
+ngx_http_autocert_challenge_answer(ngx_http_request_t *r, ngx_uint_t status,
+    char *line, ngx_str_t *body)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_autocert_challenge_send(r, status, line, body);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
@@ -102,20 +119,20 @@ ngx_http_autocert_challenge_handler(ngx_http_request_t *r)
 
 
 /*
- * Past all filters: whatever is configured to change bodies and fields, the
- * CA gets these bytes (RFC 8555, 8.3).
+ * Past all filters and "error_page": whatever is configured to change status,
+ * bodies and fields, the CA gets these bytes (RFC 8555, 8.3).
  */
 
 static ngx_int_t
 ngx_http_autocert_challenge_send(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_str_t *body)
+    char *line, ngx_str_t *body)
 {
     size_t        size;
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
-    static char  header[] = "HTTP/1.1 200 OK" CRLF
+    static char  header[] = "HTTP/1.1 %s" CRLF
                             "Content-Type: application/octet-stream" CRLF
                             "Content-Length: %uz" CRLF
                             "Cache-Control: no-store" CRLF
@@ -126,14 +143,14 @@ ngx_http_autocert_challenge_send(ngx_http_request_t *r, ngx_uint_t status,
         return rc;
     }
 
-    size = sizeof(header) + NGX_SIZE_T_LEN + body->len;
+    size = sizeof(header) + ngx_strlen(line) + NGX_SIZE_T_LEN + body->len;
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->last = ngx_sprintf(b->last, header, body->len);
+    b->last = ngx_sprintf(b->last, header, line, body->len);
 
     r->headers_out.status = status;
     r->headers_out.content_length_n = body->len;
@@ -146,7 +163,7 @@ ngx_http_autocert_challenge_send(ngx_http_request_t *r, ngx_uint_t status,
     r->limit_rate = 0;
     r->limit_rate_set = 1;
 
-    if (r->method != NGX_HTTP_HEAD) {
+    if (r->method != NGX_HTTP_HEAD && body->len) {
         b->last = ngx_cpymem(b->last, body->data, body->len);
     }
 

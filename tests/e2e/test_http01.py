@@ -178,6 +178,26 @@ def test_methods_and_others(waiting):
     assert http(path).startswith(b"HTTP/1.1 418 ")
 
 
+def test_refused_whatever_error_page_says(waiting):
+    server, ca, path = waiting(BOTH % """
+        error_page 404 405 =200 /fine;
+        location = /fine { return 200 "fine"; }
+        location / { return 418; }""")
+    place = "/.well-known/acme-challenge/"
+
+    for target, method, status in ((path, "POST", b"405 Not Allowed"),
+                                   (place + "A", "GET", b"404 Not Found"),
+                                   (place + "A", "POST", b"404 Not Found"),
+                                   (place + "A", "HEAD", b"404 Not Found")):
+        head, _, body = http(target, method, body=b"x" * (method == "POST")) \
+            .partition(b"\r\n\r\n")
+        assert head.split(b"\r\n")[0] == b"HTTP/1.1 " + status
+        assert (b"\r\nAllow: GET, HEAD" in head) == status.startswith(b"405")
+        assert body == b""
+
+    assert http(path).endswith(b"\r\n\r\n" + ca.expected())
+
+
 @pytest.mark.parametrize("listen, address, port, before", [
     ("listen [::]:80 ipv6only=off;", "::1", 80, b""),
     ("listen [::1]:80; listen 127.0.0.1:80;", "::1", 80, b""),
