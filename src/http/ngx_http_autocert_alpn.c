@@ -8,17 +8,17 @@
 #include "ngx_http_autocert_module.h"
 
 
-/* An extension with one protocol; its data; that protocol. */
-#define NGX_HTTP_AUTOCERT_ALPN_EXT   "\x00\x10\x00\x0d" "\x00\x0b\x0a"       \
-                                     "acme-tls/1"
-#define NGX_HTTP_AUTOCERT_ALPN_DATA  (NGX_HTTP_AUTOCERT_ALPN_EXT + 4)
-#define NGX_HTTP_AUTOCERT_ALPN       (NGX_HTTP_AUTOCERT_ALPN_EXT + 7)
+/* The data of an extension with one protocol; that protocol. */
+#define NGX_HTTP_AUTOCERT_ALPN_DATA  "\x00\x0b\x0a" "acme-tls/1"
+#define NGX_HTTP_AUTOCERT_ALPN       (NGX_HTTP_AUTOCERT_ALPN_DATA + 3)
 #define NGX_HTTP_AUTOCERT_ALPN_LEN   10
 
 
 static int ngx_http_autocert_alpn_begin(ngx_ssl_conn_t *ssl, int *alert,
     void *data);
 static ngx_uint_t ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl);
+static size_t ngx_http_autocert_alpn_reread(ngx_ssl_conn_t *ssl,
+    const unsigned char **data);
 static ngx_int_t ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl,
     ngx_str_t *name);
 static ngx_int_t ngx_http_autocert_alpn_switch(ngx_ssl_conn_t *ssl);
@@ -115,15 +115,10 @@ ngx_http_autocert_alpn_begin(ngx_ssl_conn_t *ssl, int *alert, void *data)
 }
 
 
-/*
- * OpenSSL has read the extension when it calls back for SNI: then there is
- * nothing left of it, and what was read is before that place, in the hello.
- */
-
 static ngx_uint_t
 ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl)
 {
-    size_t                len, whole;
+    size_t                len;
     const unsigned char  *p;
 
     if (!SSL_client_hello_get0_ext(ssl,
@@ -133,14 +128,60 @@ ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl)
         return 0;
     }
 
-    whole = sizeof(NGX_HTTP_AUTOCERT_ALPN_EXT) - 1;
-
     if (len == 0) {
-        return ngx_memcmp(p - whole, NGX_HTTP_AUTOCERT_ALPN_EXT, whole) == 0;
+        len = ngx_http_autocert_alpn_reread(ssl, &p);
     }
 
-    return len == whole - 4
+    return len == sizeof(NGX_HTTP_AUTOCERT_ALPN_DATA) - 1
            && ngx_memcmp(p, NGX_HTTP_AUTOCERT_ALPN_DATA, len) == 0;
+}
+
+
+/*
+ * When OpenSSL calls back for SNI it has read the extension: nothing is left
+ * of it but where it ended, *data.  It is found again in the hello, where the
+ * extensions follow the ciphers and the compression methods.  The length of
+ * its data, 0 if it is not there.
+ */
+
+static size_t
+ngx_http_autocert_alpn_reread(ngx_ssl_conn_t *ssl, const unsigned char **data)
+{
+    size_t                size;
+    ngx_uint_t            type;
+    const unsigned char  *p, *last;
+
+    last = *data;
+
+    p = NULL;
+    size = SSL_client_hello_get0_ciphers(ssl, &p);
+
+    if (p == NULL || last == NULL) {
+        return 0;
+    }
+
+    p += size;
+    p += 1 + p[0];
+    p += 2;
+
+    while (p < last && last - p >= 4) {
+        type = p[0] << 8 | p[1];
+        size = p[2] << 8 | p[3];
+        p += 4;
+
+        if (size > (size_t) (last - p)) {
+            return 0;
+        }
+
+        if (type == TLSEXT_TYPE_application_layer_protocol_negotiation) {
+            *data = p;
+            return (p + size == last) ? size : 0;
+        }
+
+        p += size;
+    }
+
+    return 0;
 }
 
 

@@ -517,6 +517,11 @@ HELLOS = [
     (b"\0\x03\0\0\0", ALPN), (b"\xff\xff\0\xff\xff", ALPN),
     (b"\1\x04\0\1\1" + b"a" * 257, ALPN),
     (b"\0\x0e\0\0\x0bexample\0com", ALPN), (None, ALPN),
+
+    # a protocol, the last of several or not, that has the extension in it
+    (NAME, b"\0\x12\x11" + b"\0\x10\0\x0d" + ALPN),
+    (NAME, b"\0\x15\2xx\x11" + b"\0\x10\0\x0d" + ALPN),
+    (NAME, b"\0\x0e\2xx\x0aacme-tls/1"),
 ]
 
 
