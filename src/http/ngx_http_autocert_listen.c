@@ -72,12 +72,32 @@ ngx_http_autocert_listen(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 static ngx_uint_t
 ngx_http_autocert_listen_addr(ngx_http_conf_addr_t *addr)
 {
-    ngx_uint_t                      s, bits;
+    ngx_uint_t                      s, tls, bits;
     ngx_http_core_srv_conf_t      **cscfp;
     ngx_http_autocert_srv_conf_t   *ascf;
+#if (nginx_version < 1025001)
+    ngx_http_ssl_srv_conf_t        *sscf;
+#endif
 
-    bits = addr->opt.ssl ? NGX_AUTOCERT_LISTEN_TLS
-                         : NGX_AUTOCERT_LISTEN_PLAIN;
+    tls = addr->opt.ssl;
+
+#if (nginx_version < 1025001)
+
+    /* "ssl on;" */
+
+    sscf = ngx_http_conf_get_module_srv_conf(addr->default_server,
+                                             ngx_http_ssl_module);
+    tls = tls || sscf->enable;
+
+    /* HTTP/2 alone, which is not what the CA speaks */
+
+    if (addr->opt.http2 && !tls) {
+        return 0;
+    }
+
+#endif
+
+    bits = tls ? NGX_AUTOCERT_LISTEN_TLS : NGX_AUTOCERT_LISTEN_PLAIN;
 
 #if (nginx_version >= 1025000)
 

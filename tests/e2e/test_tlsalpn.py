@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from support import memory, tls
 from support.certs import self_signed
 from support.fakeca import Reply
+from support.nginx import VERSION
 from support.wait import wait_for
 
 HTTP = """
@@ -484,6 +485,28 @@ def test_cannot_be_answered(nginx, listen, challenge, add):
     server.start()
     server.wait_log('no certificate is ordered for "example.com": waiting '
                     'for a "listen" that can answer')
+
+
+OLD = pytest.mark.skipif(VERSION >= (1, 25, 1), reason="NGINX has no such one")
+
+
+@OLD
+@pytest.mark.parametrize("http, listen, challenge, why", [
+    ("""server { listen 443; ssl on; server_name other.test;
+                 ssl_certificate {dir}/other.pem;
+                 ssl_certificate_key {dir}/other.key; }""", "listen 8443 ssl;",
+     "tls-alpn-01", "there is none on port 80, but one on port 443"),
+    ("", "listen 80 http2; listen 8443 ssl;",
+     "tls-alpn-01", "port 443 has to lead to one of the TLS listeners")])
+def test_listeners_of_old(nginx, http, listen, challenge, why):
+    """TLS by "ssl on", and HTTP/2 without a word of HTTP/1.1 before it."""
+
+    server = nginx(HTTP % "autocert_ca https://127.0.0.1:14000/dir;"
+                   + http + SERVER % (listen, "example.com"))
+    self_signed(["other.test"]).write(f"{server.dir}/other.pem",
+                                      f"{server.dir}/other.key")
+    server.start()
+    wait_for(lambda: begun(server, challenge, why=why), 20)
 
 
 # what a hello may say

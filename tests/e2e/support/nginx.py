@@ -21,6 +21,11 @@ MODULES = [f"{BUILD}{'/asan' if ASAN else ''}/{name}.so"
 # where the modules of other packages are
 PACKAGED = "/usr/lib/nginx/modules"
 
+# (1, 22, 1)
+VERSION = tuple(map(int, re.search(
+    r"/([\d.]+)", subprocess.run([BINARY, "-v"], stderr=subprocess.PIPE,
+                                 text=True).stderr)[1].split(".")))
+
 HELPER = "nginx: autocert helper"
 WORKER = "nginx: worker process"
 
