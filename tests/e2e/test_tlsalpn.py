@@ -1,5 +1,6 @@
 """TLS-ALPN-01 (RFC 8737), and which challenge proves a name."""
 
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -36,7 +37,6 @@ SERVER = """
 """
 
 # Pebble waits for so long at most, at random
-SLOW = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "4"}
 NEVER = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "3600"}
 IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 
@@ -153,20 +153,13 @@ def test_certificate_of_the_challenge(nginx, pebble, version, name):
     """RFC 8737, 3: this name alone, a critical acmeIdentifier, one digest."""
 
     server, ca = pending(nginx, pebble)
-    token = token_of(server)
 
     peer = validation(name, version=version)
     assert peer.alpn == "acme-tls/1"
     assert peer.names == ["example.com"]
     assert peer.self_signed
 
-    value = peer.cert.extensions.get_extension_for_oid(IDENTIFIER)
-    assert value.critical
-    assert value.value.value[:2] == b"\x04\x20"
-
-    thumbprint = account_thumbprint(server)
-    digest = hashlib.sha256(f"{token}.{thumbprint}".encode()).digest()
-    assert value.value.value[2:] == digest
+    assert proof(peer) == expected(server)
 
 
 def account_thumbprint(server):
@@ -266,62 +259,76 @@ def test_private_on_disk(nginx, pebble):
 
 # another helper goes on with it
 
-@pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
-@pytest.mark.parametrize("how", ["HUP", "KILL", "upgrade", "restart"])
-@pytest.mark.limit(180)
-def test_order_taken_up(nginx, pebble, how, challenge):
-    """In the middle of a validation: it does not fail."""
+def proof(peer):
+    """What the certificate says of the token and the account."""
 
-    ca = pebble(env=SLOW)
-    server = configured(nginx, ca, f"""
-        listen 80; listen 443 ssl;
-        autocert_challenge {challenge};""").start()
+    value = peer.cert.extensions.get_extension_for_oid(IDENTIFIER)
+    assert value.critical
+    assert value.value.value[:2] == b"\x04\x20"
+    return value.value.value[2:]
+
+
+def expected(server):
+    text = f"{token_of(server)}.{account_thumbprint(server)}"
+    return hashlib.sha256(text.encode()).digest()
+
+
+def two_hundred():
+    """What as many places are shown at a time."""
+
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        return set(pool.map(lambda n: proof(validation(timeout=30)),
+                            range(200)))
+
+
+def upgrade(server):
+    """Between these two the CA asks the workers of both masters."""
+
+    old = server.master
+    server.signal("USR2")
+    wait_for(lambda: len(server.workers()) == 2 * server.n, 20)
+    yield
+    server.signal("QUIT", old)
+    server.wait_gone([old])
+
+
+def kill(server):
+    helper = server.helper()
     server.allow("exited on signal 9")
-    server.wait_log("awaiting the validation, name: example.com", 30)
-    mark = server.mark()
+    server.signal("KILL", helper)
+    yield
+    server.helper(other_than=[helper])
 
-    if how == "restart":
-        server.stop()
-        server.start()
-    elif how == "upgrade":
-        old = server.master
-        server.signal("USR2")
-        wait_for(lambda: os.path.exists(f"{server.pid_path}.oldbin"), 20)
-        server.read_pid()
-        wait_for(lambda: len(server.helpers()) == 2, 20)
-        server.signal("QUIT", old)
-        server.wait_gone([old])
-    else:
-        server.signal(how, server.master if how == "HUP"
-                      else server.helper())
 
-    issued(server, since=mark)
-    assert ca.issued() == 1
+def reload(server):
+    old = set(server.workers(leaving=True))
+    server.signal("HUP")
+    yield
+    wait_for(lambda: not old & set(server.workers(leaving=True)), 20)
+
+
+@pytest.mark.parametrize("how", [reload, kill, upgrade])
+@pytest.mark.limit(180)
+def test_answered_all_the_while(nginx, pebble, how):
+    """In the middle of a validation, whoever comes and goes."""
+
+    server, ca = pending(nginx, pebble)
+    answer = {expected(server)}
+    assert two_hundred() == answer
+
+    for n in range(2):
+        mark = server.mark()
+        for _ in how(server):
+            assert two_hundred() == answer
+        assert two_hundred() == answer
+        server.wait_log('going on with the order for "example.com"', 30,
+                        since=mark)
+        server.wait_log("awaiting the validation", 30, since=mark)
+        assert two_hundred() == answer
+
     assert ca.count("POST /order-plz") == 1
     assert ca.count("POST /chalZ/") == 1
     assert not server.grep("no certificate for")
-
-
-@pytest.mark.limit(180)
-def test_upgrade_that_stays(nginx, pebble):
-    """Both masters' workers are asked, and only one helper has the order."""
-
-    ca = pebble(env=SLOW)
-    server = configured(nginx, ca).start()
-    server.wait_log("awaiting the validation, name: example.com", 30)
-    mark = server.mark()
-    old = server.master
-    first = server.workers()
-    server.signal("USR2")
-    wait_for(lambda: len(server.workers()) > len(first), 20)
-    for worker in first:
-        os.kill(worker, 3)              # QUIT: the old ones' listeners close
-    wait_for(lambda: not set(first) & set(server.workers()), 20)
-    issued(server, since=mark)
-    assert ca.count("POST /chalZ/") == 1
-    server.read_pid()
-    server.signal("QUIT", old)
-    server.wait_gone([old])
 
 
 # which challenge
