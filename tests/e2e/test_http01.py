@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import ssl
+import time
 
 import pytest
 
@@ -261,9 +262,18 @@ def test_no_token(waiting, host):
     assert http(place + "A", host=host).endswith(b"normal")
 
 
-def keepers(helper):
-    """How often the helper's threads for workers were woken."""
+def keepers(helper, n):
+    """How often the helper's n threads for workers were woken: they sleep."""
 
+    def twice():
+        first = switches(helper)
+        time.sleep(0.05)
+        return len(first) == n and switches(helper) == first and first
+
+    return wait_for(twice, 20, "the helper's threads at rest")
+
+
+def switches(helper):
     woken = {}
     for task in os.listdir(f"/proc/{helper}/task"):
         if int(task) != helper:
@@ -278,18 +288,17 @@ def test_floods_end_in_the_workers(waiting):
     """Neither wrong paths nor acme-tls/1 come to the helper."""
 
     server, ca, path = waiting(BOTH % "return 404 none;")
-    wait_for(lambda: len(keepers(server.helper())) == server.n, 10)
     tls.handshake("example.com")
-    before = keepers(server.helper())
+    before = keepers(server.helper(), server.n)
 
     for n in range(300):
         http("/.well-known/acme-challenge/" + "A" * (n % 60))
         with pytest.raises(ssl.SSLError):
             tls.handshake("example.com", alpn=["acme-tls/1"])
 
-    assert keepers(server.helper()) == before
+    assert keepers(server.helper(), server.n) == before
     tls.handshake("example.com")
-    assert keepers(server.helper()) != before
+    assert keepers(server.helper(), server.n) != before
 
 
 def test_there_before_and_gone_after(nginx, dns, fakeca):

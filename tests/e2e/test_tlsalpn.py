@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
+import subprocess
 
 import pytest
 
@@ -16,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from support import memory, tls
 from support.certs import self_signed
 from support.fakeca import Reply
-from support.nginx import VERSION
+from support.nginx import MODULES, VERSION
 from support.wait import wait_for
 
 HTTP = """
@@ -95,6 +97,9 @@ DEFAULTS = {
     "early": """ssl_certificate {dir}/other.pem;
                 ssl_certificate_key {dir}/other.key;
                 ssl_early_data on; ssl_session_cache shared:s:1m;""",
+    "RSA": """ssl_certificate {dir}/other.pem;
+              ssl_certificate_key {dir}/other.key;
+              ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256;""",
 }
 
 
@@ -117,6 +122,37 @@ def test_default_server_of_another_kind(nginx, pebble, default, version):
     for name in "a.test", "b.test":
         issued(server, name)
         assert tls.handshake(name, root=ca.root()).names == [name]
+
+
+# what a CA's client may find of the listener's own
+
+PARTICULARS = {
+    # the first share of the client's is not taken: HelloRetryRequest
+    "curve": "ssl_ecdh_curve secp521r1;",
+    "no sessions": "ssl_session_cache none; ssl_session_tickets off;",
+    "buffering": "ssl_buffer_size 1k; ssl_early_data on;",
+}
+
+
+@pytest.mark.parametrize("particular", PARTICULARS)
+def test_particulars(nginx, pebble, particular):
+    ca = pebble()
+    server = configured(nginx, ca, "listen 443 ssl;" + PARTICULARS[particular])
+    server.start()
+    issued(server)
+    assert begun(server, "tls-alpn-01")
+
+
+def test_name_with_an_ipv6_address_alone(nginx, pebble, dns):
+    ca = pebble()
+    dns.set_a("example.com", "127.0.0.99")          # nothing is there
+    dns.set_aaaa("example.com", "::1")
+    server = configured(nginx, ca, "listen 127.0.0.1:443 ssl;"
+                        "listen [::1]:443 ssl;"
+                        "autocert_challenge tls-alpn-01;").start()
+    issued(server)
+    assert tls.handshake("example.com", address="::1", root=ca.root()).names \
+        == ["example.com"]
 
 
 def test_clients_need_certificates(nginx, pebble):
@@ -147,8 +183,8 @@ def token_of(server, name="example.com"):
         return json.load(f)["token"]
 
 
-@pytest.mark.parametrize("version, name", [
-    (tls.TLS12, "example.com"), (tls.TLS13, "EXAMPLE.com")])
+@pytest.mark.parametrize("version", [tls.TLS12, tls.TLS13])
+@pytest.mark.parametrize("name", ["example.com", "EXAMPLE.com"])
 def test_certificate_of_the_challenge(nginx, pebble, version, name):
     """RFC 8737, 3: this name alone, a critical acmeIdentifier, one digest."""
 
@@ -219,7 +255,7 @@ REFUSED = "no application protocol"
 
 @pytest.mark.parametrize("version", [tls.TLS12, tls.TLS13])
 def test_refused(nginx, pebble, version):
-    """Other names, and no name; none of it comes to the helper."""
+    """Other names, and no name."""
 
     server, ca = pending(nginx, pebble, name="example.com www.example.com")
 
@@ -374,6 +410,37 @@ def test_mapped_ports(nginx, pebble, listen, challenge):
     assert begun(server, challenge)
 
 
+@pytest.mark.parametrize("listen, challenge", [
+    ("listen 8080; listen 8443 ssl;", "http-01"),
+    ("listen 8443 ssl;", "tls-alpn-01")])
+def test_mapped_ports_without_root(nginx, pebble, listen, challenge):
+    """As in a container: all of it is one user's."""
+
+    ca = pebble(config={"httpPort": 8080, "tlsPort": 8443})
+    server = configured(nginx, ca, listen)
+
+    # the tree may stand where only root can look
+    with open(server.conf_path) as f:
+        conf = f.read()
+    for module in MODULES:
+        conf = conf.replace(module, shutil.copy(module, server.dir))
+    server.write(conf=conf.replace(ca.trust,
+                                   shutil.copy(ca.trust, server.dir)))
+
+    subprocess.run(["chown", "-R", "www-data:www-data", server.dir],
+                   check=True)
+    command = server.command
+    server.command = lambda *args: ["setpriv", "--reuid", "www-data",
+                                    "--regid", "www-data", "--clear-groups",
+                                    *command(*args)]
+    server.start()
+    issued(server)
+    assert os.stat(f"/proc/{server.helper()}").st_uid != 0
+    assert begun(server, challenge)
+    assert tls.handshake("example.com", port=8443, root=ca.root()).names \
+        == ["example.com"]
+
+
 def test_differs_between_servers(nginx, pebble):
     ca = pebble()
     server = configured(
@@ -487,8 +554,11 @@ def test_cannot_be_answered(nginx, listen, challenge, add):
     server = nginx(HTTP % "" + SERVER % (
         f"{listen} autocert_challenge {challenge};", "example.com"))
     assert server.test().returncode == 0
-    assert server.grep('no "listen" can answer "autocert_challenge '
-                       f'{challenge}", add "{add}", in {server.conf_path}:')
+    with open(server.conf_path) as f:
+        line = [n for n, text in enumerate(f, 1) if "autocert on;" in text][-1]
+    [said] = server.grep('no "listen" can answer "autocert_challenge '
+                         f'{challenge}", add "{add}", in')
+    assert said.endswith(f" in {server.conf_path}:{line}")
     server.start()
     server.wait_log('no certificate is ordered for "example.com": waiting '
                     'for a "listen" that can answer')
