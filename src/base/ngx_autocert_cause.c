@@ -244,8 +244,12 @@ ngx_autocert_cause_other(u_char *p, u_char *last, ngx_autocert_seen_t *seen)
                                  NGX_AUTOCERT_CAUSE_FIELD);
     p = ngx_autocert_cause_quote(p, last, "Location: ", &seen->location,
                                  NGX_AUTOCERT_CAUSE_FIELD);
-    return ngx_autocert_cause_quote(p, last, "", &seen->start,
-                                    NGX_AUTOCERT_CAUSE_START);
+    p = ngx_autocert_cause_quote(p, last, "", &seen->start,
+                                 NGX_AUTOCERT_CAUSE_START);
+    p = ngx_autocert_cause_quote(p, last, "certificate: ", &seen->subject,
+                                 NGX_AUTOCERT_CAUSE_FIELD);
+    return ngx_autocert_cause_quote(p, last, "TLS: ", &seen->tls,
+                                    NGX_AUTOCERT_CAUSE_FIELD);
 }
 
 

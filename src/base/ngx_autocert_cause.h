@@ -32,6 +32,8 @@ typedef struct {
     ngx_str_t        server;        /* its Server field */
     ngx_str_t        location;      /* its Location field */
     ngx_str_t        start;         /* of its body */
+    ngx_str_t        subject;       /* of its certificate */
+    ngx_str_t        tls;           /* why there is no handshake with it */
     ngx_err_t        err;           /* FAILED */
     unsigned         v6:1;
     unsigned         again:1;       /* was right before */

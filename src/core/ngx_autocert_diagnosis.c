@@ -50,6 +50,8 @@ static void ngx_autocert_diagnosis_send(ngx_autocert_diagnosis_t *d);
 static void ngx_autocert_diagnosis_read_handler(ngx_event_t *rev);
 static void ngx_autocert_diagnosis_shake(ngx_autocert_diagnosis_t *d);
 static void ngx_autocert_diagnosis_shake_handler(ngx_event_t *ev);
+static void ngx_autocert_diagnosis_shown(ngx_autocert_diagnosis_t *d,
+    SSL *ssl, int n);
 static void ngx_autocert_diagnosis_dummy_handler(ngx_event_t *ev);
 static void ngx_autocert_diagnosis_saw(ngx_autocert_diagnosis_t *d,
     ngx_uint_t kind);
@@ -476,6 +478,10 @@ ngx_autocert_diagnosis_shake_handler(ngx_event_t *ev)
     n = SSL_do_handshake(c->ssl->connection);
     err = SSL_get_error(c->ssl->connection, n);
 
+    if (err != SSL_ERROR_WANT_READ && err != SSL_ERROR_WANT_WRITE) {
+        ngx_autocert_diagnosis_shown(d, c->ssl->connection, n);
+    }
+
     ERR_clear_error();
 
     if (err == SSL_ERROR_WANT_READ || err == SSL_ERROR_WANT_WRITE) {
@@ -500,6 +506,47 @@ ngx_autocert_diagnosis_shake_handler(ngx_event_t *ev)
         ngx_autocert_diagnosis_saw(d, (err == SSL_ERROR_SYSCALL)
                                       ? NGX_AUTOCERT_CAUSE_CLOSED
                                       : NGX_AUTOCERT_CAUSE_OTHER);
+    }
+}
+
+
+/* Whose certificate it is, or what the alert or OpenSSL says. */
+
+static void
+ngx_autocert_diagnosis_shown(ngx_autocert_diagnosis_t *d, SSL *ssl, int n)
+{
+    char                  subject[256];
+    X509                 *cert;
+    const char           *reason;
+    ngx_autocert_seen_t  *seen;
+
+    seen = &d->look.seen[d->i];
+
+    if (n != 1) {
+        reason = ERR_reason_error_string(ERR_peek_error());
+
+        if (reason) {
+            seen->tls.data = (u_char *) reason;
+            seen->tls.len = ngx_strlen(reason);
+        }
+
+        return;
+    }
+
+    cert = SSL_get0_peer_certificate(ssl);
+
+    if (cert && X509_NAME_oneline(X509_get_subject_name(cert), subject,
+                                  sizeof(subject)))
+    {
+        seen->subject.len = ngx_strlen(subject);
+        seen->subject.data = ngx_pnalloc(d->pool, seen->subject.len);
+
+        if (seen->subject.data == NULL) {
+            seen->subject.len = 0;
+            return;
+        }
+
+        ngx_memcpy(seen->subject.data, subject, seen->subject.len);
     }
 }
 

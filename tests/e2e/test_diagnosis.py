@@ -4,9 +4,14 @@ import contextlib
 import http.server
 import re
 import socket
+import socketserver
+import ssl
 import threading
 
 import pytest
+
+from support import tls
+from support.certs import self_signed
 
 HTTP = """
     resolver 127.0.0.1;
@@ -40,7 +45,13 @@ def answering(address, body=b"<html>it works</html>", status=200,
         def log_message(self, *args):
             pass
 
-    httpd = http.server.ThreadingHTTPServer((address, port), Handler)
+    with serving((address, port), Handler):
+        yield
+
+
+@contextlib.contextmanager
+def serving(place, handler, server=http.server.ThreadingHTTPServer):
+    httpd = server(place, handler)
     thread = threading.Thread(target=httpd.serve_forever)
     thread.start()
     try:
@@ -117,9 +128,47 @@ def test_does_not_answer(nginx, pebble, dns):
         "is there a firewall?, next" in line
 
 
-def test_no_such_name(nginx, pebble, dns):
-    """The test's DNS knows no NXDOMAIN: it has no address, or fails."""
+@contextlib.contextmanager
+def no_names(port):
+    """A DNS that knows localhost alone: NXDOMAIN."""
 
+    def answer(question):
+        name = question[12:question.index(b"\0", 12)]
+        asked = question[12:12 + len(name) + 5]
+        known = name == b"\x09localhost"
+        address = known and asked[-4:-2] == b"\0\1"
+        head = question[:2] + (b"\x81\x80" if known else b"\x81\x83") \
+            + b"\0\1" + bytes([0, address]) + bytes(4)
+        return head + asked + address * (b"\xc0\x0c\0\1\0\1" + bytes(4)
+                                         + b"\0\4\x7f\0\0\1")
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            data, s = self.request
+            s.sendto(answer(data), self.client_address)
+
+    with socketserver.ThreadingUDPServer(("127.0.0.1", port), Handler) as dns:
+        thread = threading.Thread(target=dns.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            dns.shutdown()
+            thread.join()
+
+
+def test_no_such_name(nginx, pebble):
+    ca = pebble(dns="127.0.0.1:5353")
+    with no_names(5353):
+        server = nginx(HTTP.replace("127.0.0.1;", "127.0.0.1:5353;")
+                       % (ca.directives, "listen 80; listen 443 ssl;"))
+        server.start()
+        line = server.wait_log('no certificate for "example.com"', 60)
+    assert "likely cause: the DNS says that there is no such name " \
+        "(NXDOMAIN), next try at" in line
+
+
+def test_no_address(nginx, pebble, dns):
     ca = pebble()
     dns.set_a("localhost", "127.0.0.1")
     dns.post("set-default-ipv4", ip="")
@@ -137,6 +186,17 @@ def test_failing_dns(nginx, pebble, dns):
 
 def test_ipv6_without_a_listener(nginx, pebble, dns):
     """Pebble asks the AAAA address first, and that alone."""
+
+    ca = pebble()
+    dns.set_aaaa("example.com", "::1")
+    line = failed(nginx, ca, "listen 127.0.0.1:80; listen 443 ssl;"
+                  "autocert_challenge http-01;")
+    assert "likely cause: the AAAA record leads where this server does not " \
+        'listen, add "listen [::]:80;" or remove the record: nothing ' \
+        "listens at ::1 port 80 (connection refused), next try" in line
+
+
+def test_ipv6_that_closes(nginx, pebble, dns):
 
     ca = pebble(config={"httpPort": 80})
     dns.set_aaaa("example.com", "::1")
@@ -195,6 +255,88 @@ def test_some_addresses_only(nginx, pebble, dns):
         "behind a load balancer or an old record? another server answers " \
         'at 127.0.0.2 port 80, status 404, Server: "replica", "no such page"' \
         in line
+
+
+def test_right_at_times(nginx, pebble, dns):
+    """A balancer that leads every second request here."""
+
+    ca = pebble()
+    dns.set_a("example.com", "127.0.0.2")
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            ours = self.headers["User-Agent"] == "nginx-autocert"
+            asked.append(ours)
+            if not ours or asked.count(True) % 2 == 0:
+                self.send_error(404)
+                return
+            status, _, body = tls.fetch("example.com", self.path, port=80,
+                                        tls=False)
+            self.send_response_only(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with serving(("127.0.0.2", 80), Handler):
+        line = failed(nginx, ca, "listen 127.0.0.1:80; listen 443 ssl;"
+                      "autocert_challenge http-01;")
+
+    assert "likely cause: it is right at times only, a replica behind a " \
+        'load balancer that does not share "autocert_path"? another server ' \
+        "answers at 127.0.0.2 port 80, status 404" in line
+    assert asked.count(True) == 2
+
+
+def shown(nginx, ca):
+    """What of TLS at 127.0.0.2 is told."""
+
+    line = failed(nginx, ca, "listen 127.0.0.1:443 ssl;"
+                  "autocert_challenge tls-alpn-01;")
+    return re.search("another server answers at 127.0.0.2 port 443, (.*), "
+                     "next try", line)[1]
+
+
+@pytest.mark.parametrize("more, alert", [
+    ("", "no application protocol"),
+    ("ssl_reject_handshake on;", "unrecognized name")])
+def test_alert_of_another_server(nginx, pebble, dns, more, alert):
+    ca = pebble()
+    dns.set_a("example.com", "127.0.0.2")
+    other = nginx("""
+        server {
+            listen 127.0.0.2:443 ssl;
+            ssl_certificate {dir}/other.pem;
+            ssl_certificate_key {dir}/other.key;
+            %s
+        }""" % more, modules=False)
+    self_signed(["other.test"]).write(f"{other.dir}/other.pem",
+                                      f"{other.dir}/other.key")
+    other.start()
+    assert re.fullmatch(f'TLS: "tlsv1 (alert )?{alert}"', shown(nginx, ca))
+
+
+def test_certificate_of_another_server(nginx, pebble, dns, place):
+    """It knows no ALPN."""
+
+    ca = pebble()
+    dns.set_a("example.com", "127.0.0.2")
+    self_signed(['other".test']).write(f"{place}/pem", f"{place}/key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{place}/pem", f"{place}/key")
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with contextlib.suppress(OSError):
+                context.wrap_socket(self.request, server_side=True).close()
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+
+    with serving(("127.0.0.2", 443), Handler, Server):
+        assert shown(nginx, ca) == """certificate: "/CN=other'.test\""""
 
 
 @pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])

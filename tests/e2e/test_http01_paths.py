@@ -111,7 +111,10 @@ def balancer(address, port):
                 s.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\n" + head)
                 self.wfile.write(s.makefile("rb").read())
 
-    with socketserver.ThreadingTCPServer((address, 80), Handler) as server:
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+
+    with Server((address, 80), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield

@@ -255,6 +255,17 @@ test_cause_quoted(void **state)
     test_says(&look, "another server answers at 192.0.2.1 port 80, status "
               "200, Server: \"a', next try at '\", Location: \"''\", "
               "\"<a href='x'>?\"");
+
+    test_add(&look, "192.0.2.1", OTHER);
+    look.port = 443;
+    test_str(&look.seen[0].subject, "/CN=\"");
+    test_says(&look, "another server answers at 192.0.2.1 port 443, "
+              "certificate: \"/CN='\"");
+
+    test_add(&look, "192.0.2.1", OTHER);
+    test_str(&look.seen[0].tls, "wrong version number");
+    test_says(&look, "another server answers at 192.0.2.1 port 80, TLS: "
+              "\"wrong version number\"");
 }
 
 
