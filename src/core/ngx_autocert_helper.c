@@ -21,6 +21,7 @@
 #define NGX_AUTOCERT_HELPER_LOOP         60     /* s */
 #define NGX_AUTOCERT_HELPER_PAUSE        500    /* ms, doubled up to */
 #define NGX_AUTOCERT_HELPER_PAUSE_MAX    30000
+#define NGX_AUTOCERT_HELPER_ROW          16     /* more make no difference */
 
 
 typedef struct {
@@ -282,37 +283,47 @@ ngx_autocert_helper_channel(ngx_cycle_t *cycle)
 
 /*
  * A helper that dies again and again must not drive the master round: from
- * the third start in a minute ACME waits, from the sixth the keys do too.
+ * the third start in a minute ACME waits, from the sixth the keys do too.  What
+ * is read may be a worker's: it is read once, and can but make for a wait.
  */
 
 static void
 ngx_autocert_helper_loop(ngx_autocert_starts_t *starts)
 {
+    time_t                   now;
     ngx_uint_t               i, n;
     ngx_msec_t               pause;
+    ngx_autocert_starts_t    was, is;
     ngx_autocert_process_t  *p = &ngx_autocert_process;
 
-    pause = NGX_AUTOCERT_HELPER_PAUSE;
+    was = *starts;
+    ngx_memory_barrier();
+
+    now = ngx_time();
     n = 0;
 
     for (i = 0; i < NGX_AUTOCERT_STARTS; i++) {
-        if (ngx_time() - starts->at[i] < NGX_AUTOCERT_HELPER_LOOP) {
+        if (was.at[i] <= now && was.at[i] > now - NGX_AUTOCERT_HELPER_LOOP) {
             n++;
         }
     }
 
-    for (i = NGX_AUTOCERT_STARTS - 1; i > 0; i--) {
-        starts->at[i] = starts->at[i - 1];
+    is.at[0] = now;
+    is.total = n ? ngx_min(was.total, NGX_AUTOCERT_HELPER_ROW) + 1 : 0;
+
+    for (i = 1; i < NGX_AUTOCERT_STARTS; i++) {
+        is.at[i] = was.at[i - 1];
     }
 
-    starts->at[0] = ngx_time();
-    starts->total = n ? starts->total + 1 : 0;
+    *starts = is;
 
     if (n < 3) {
         return;
     }
 
-    for (i = 3; i < starts->total; i++) {
+    pause = NGX_AUTOCERT_HELPER_PAUSE;
+
+    for (i = 3; i < is.total; i++) {
         pause = ngx_min(pause * 2, NGX_AUTOCERT_HELPER_PAUSE_MAX);
     }
 
