@@ -205,15 +205,16 @@ $(BUILD)/memscan: tests/e2e/memscan.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
 
-# a module of the tests' own, for the same NGINX
-$(BUILD)/wrap.so: tests/e2e/wrap.c $(BUILD)/nginx.inputs
+# modules of the tests' own, for the same NGINX
+$(BUILD)/wrap.so $(BUILD)/taken.so: $(BUILD)/%.so: tests/e2e/%.c \
+                                    $(BUILD)/nginx.inputs
 	@gcc -g -O2 $(WARN) -shared -fPIC $(NGX_INCS) -o $@ $<
 
 # preloaded by tests
 $(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
-e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so nostack.so)
+e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so taken.so nostack.so)
 e2e: $(BUILD)/clock.so
 e2e:	## end to end (E2E=arguments for pytest)
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)

@@ -4,11 +4,13 @@
 #include <sys/mman.h>
 
 
-#define NGX_AUTOCERT_BOARD_ZONE  (8 * ngx_pagesize)
+#define NGX_AUTOCERT_BOARD_PENDING                                           \
+    (NGX_AUTOCERT_BOARD_CHALLENGES * sizeof(ngx_autocert_pending_t))
 
 
-static ngx_int_t ngx_autocert_board_init_zone(ngx_shm_zone_t *zone,
-    void *data);
+static ngx_int_t ngx_autocert_board_carry(ngx_cycle_t *cycle,
+    ngx_autocert_board_t *board);
+static void ngx_autocert_board_cleanup(void *data);
 static size_t ngx_autocert_board_size(ngx_uint_t n);
 static ngx_int_t ngx_autocert_board_read(ngx_autocert_pending_t *pending,
     ngx_autocert_board_challenge_t *challenge, u_char *buf);
@@ -16,33 +18,78 @@ static ngx_uint_t ngx_autocert_board_is(u_char *data, u_short len,
     size_t size, ngx_str_t *str);
 
 
-static ngx_str_t  ngx_autocert_board_zone_name =
-    ngx_string("autocert_challenges");
+/*
+ * The master's, over all cycles.  Not a zone of NGINX's: that begins with a
+ * lock whose words and pointers workers can write, and the master follows
+ * them whenever a child has died.
+ */
+static ngx_autocert_pending_t  *ngx_autocert_board_pending;
+static ngx_uint_t               ngx_autocert_board_cycles;
 
 
 ngx_int_t
-ngx_autocert_board_create(ngx_conf_t *cf, ngx_autocert_board_t *board,
+ngx_autocert_board_create(ngx_cycle_t *cycle, ngx_autocert_board_t *board,
     ngx_uint_t n)
 {
-    board->shared = ngx_autocert_shared(cf->cycle,
-                                        ngx_autocert_board_size(n));
+    board->shared = ngx_autocert_shared(cycle, ngx_autocert_board_size(n));
+
     if (board->shared == NULL) {
         return NGX_ERROR;
     }
 
     board->n = n;
 
-    board->zone = ngx_shared_memory_add(cf, &ngx_autocert_board_zone_name,
-                                        NGX_AUTOCERT_BOARD_ZONE,
-                                        &ngx_autocert_module);
-    if (board->zone == NULL) {
+    return ngx_autocert_board_carry(cycle, board);
+}
+
+
+/*
+ * A new cycle is made before the one before it is destroyed: what is pending
+ * goes on being answered.
+ */
+
+static ngx_int_t
+ngx_autocert_board_carry(ngx_cycle_t *cycle, ngx_autocert_board_t *board)
+{
+    void                *p;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
         return NGX_ERROR;
     }
 
-    board->zone->init = ngx_autocert_board_init_zone;
-    board->zone->data = board;
+    if (ngx_autocert_board_cycles == 0) {
+        p = mmap(NULL, NGX_AUTOCERT_BOARD_PENDING, PROT_READ|PROT_WRITE,
+                 MAP_ANON|MAP_SHARED, -1, 0);
+
+        if (p == MAP_FAILED) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                          "autocert: mmap(%uz) failed",
+                          NGX_AUTOCERT_BOARD_PENDING);
+            return NGX_ERROR;
+        }
+
+        ngx_autocert_board_pending = p;
+    }
+
+    board->pending = ngx_autocert_board_pending;
+    board->carried = (ngx_autocert_board_cycles++ != 0);
+
+    cln->handler = ngx_autocert_board_cleanup;
 
     return NGX_OK;
+}
+
+
+static void
+ngx_autocert_board_cleanup(void *data)
+{
+    (void) data;
+
+    if (--ngx_autocert_board_cycles == 0) {
+        (void) munmap(ngx_autocert_board_pending, NGX_AUTOCERT_BOARD_PENDING);
+    }
 }
 
 
@@ -58,6 +105,7 @@ ngx_autocert_board_protect(ngx_autocert_board_t *board)
 {
     (void) mprotect(board->shared, ngx_autocert_board_size(board->n),
                     PROT_READ);
+    (void) mprotect(board->pending, NGX_AUTOCERT_BOARD_PENDING, PROT_READ);
 }
 
 
@@ -220,29 +268,4 @@ ngx_autocert_board_is(u_char *data, u_short len, size_t size, ngx_str_t *str)
     return len == str->len
            && len <= size
            && ngx_memcmp(data, str->data, len) == 0;
-}
-
-
-/* Carried over a reload: what is pending goes on being answered. */
-
-static ngx_int_t
-ngx_autocert_board_init_zone(ngx_shm_zone_t *zone, void *data)
-{
-    ngx_autocert_board_t  *board = zone->data;
-    ngx_autocert_board_t  *old = data;
-
-    ngx_slab_pool_t  *shpool;
-
-    if (old) {
-        board->pending = old->pending;
-        board->carried = 1;
-        return NGX_OK;
-    }
-
-    shpool = (ngx_slab_pool_t *) zone->shm.addr;
-
-    board->pending = ngx_slab_calloc(shpool, NGX_AUTOCERT_BOARD_CHALLENGES
-                                             * sizeof(ngx_autocert_pending_t));
-
-    return board->pending ? NGX_OK : NGX_ERROR;
 }

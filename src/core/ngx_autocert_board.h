@@ -47,9 +47,8 @@ typedef struct {
 typedef struct {
     ngx_autocert_records_t   *shared;
     ngx_uint_t                n;            /* records */
-    ngx_shm_zone_t           *zone;
-    ngx_autocert_pending_t   *pending;      /* in the zone */
-    unsigned                  carried:1;    /* the zone is one of before */
+    ngx_autocert_pending_t   *pending;      /* the same in all cycles */
+    unsigned                  carried:1;    /* a cycle before had it too */
 } ngx_autocert_board_t;
 
 
@@ -65,11 +64,14 @@ typedef struct {
 
 #pragma GCC visibility push(hidden)
 
-/* In the master: n records, and the zone of the challenges. */
-ngx_int_t ngx_autocert_board_create(ngx_conf_t *cf,
+/*
+ * In the master: n records, which go with the cycle, and the challenges, which
+ * go with the last cycle that has any.
+ */
+ngx_int_t ngx_autocert_board_create(ngx_cycle_t *cycle,
     ngx_autocert_board_t *board, ngx_uint_t n);
 
-/* In a worker: the records can't be written by mistake. */
+/* In a worker: the board can't be written by mistake. */
 void ngx_autocert_board_protect(ngx_autocert_board_t *board);
 
 void ngx_autocert_board_set(ngx_autocert_board_t *board, ngx_uint_t index,

@@ -352,7 +352,8 @@ ngx_autocert_prepare(ngx_conf_t *cf, ngx_autocert_conf_t *acf)
 
     /* one more: the certificate that answers TLS-ALPN-01 */
 
-    if (ngx_autocert_board_create(cf, &core->board, acf->names.nelts + 1)
+    if (ngx_autocert_board_create(cf->cycle, &core->board,
+                                  acf->names.nelts + 1)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;

@@ -17,19 +17,18 @@
 
 
 static ngx_autocert_board_t  test_board;
-static ngx_shm_zone_t        test_board_zone;
-static ngx_slab_pool_t       test_board_slab;
-
-ngx_module_t                 ngx_autocert_module;
+static ngx_cycle_t           test_board_cycle;
 
 
-/* What the master and NGINX's shared memory would do. */
+/* What the master would do. */
 
 
-static void *
-test_board_map(size_t size)
+void *
+ngx_autocert_shared(ngx_cycle_t *cycle, size_t size)
 {
     void  *p;
+
+    (void) cycle;
 
     p = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_ANON|MAP_SHARED, -1, 0);
 
@@ -37,56 +36,36 @@ test_board_map(size_t size)
 }
 
 
-void *
-ngx_autocert_shared(ngx_cycle_t *cycle, size_t size)
+static ngx_uint_t
+test_board_create(ngx_cycle_t *cycle, ngx_autocert_board_t *board)
 {
-    (void) cycle;
+    ngx_memzero(cycle, sizeof(ngx_cycle_t));
+    ngx_memzero(board, sizeof(ngx_autocert_board_t));
 
-    return test_board_map(size);
+    cycle->log = &ngx_stub_log;
+    cycle->pool = ngx_create_pool(1024, &ngx_stub_log);
+
+    return cycle->pool != NULL
+           && ngx_autocert_board_create(cycle, board, TEST_BOARD_NAMES)
+              == NGX_OK;
 }
 
 
-ngx_shm_zone_t *
-ngx_shared_memory_add(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
+static void
+test_board_destroy(ngx_cycle_t *cycle, ngx_autocert_board_t *board)
 {
-    (void) cf;
-    (void) name;
-    (void) size;
-    (void) tag;
+    ngx_destroy_pool(cycle->pool);
 
-    return &test_board_zone;
-}
-
-
-void *
-ngx_slab_calloc(ngx_slab_pool_t *pool, size_t size)
-{
-    (void) pool;
-
-    return test_board_map(size);
+    (void) munmap(board->shared, ngx_autocert_board_size(TEST_BOARD_NAMES));
 }
 
 
 static int
 test_board_setup(void **state)
 {
-    ngx_conf_t  cf;
-
     (void) state;
 
-    ngx_memzero(&cf, sizeof(ngx_conf_t));
-    ngx_memzero(&test_board_zone, sizeof(ngx_shm_zone_t));
-    ngx_memzero(&test_board_slab, sizeof(ngx_slab_pool_t));
-
-    if (ngx_autocert_board_create(&cf, &test_board, TEST_BOARD_NAMES)
-        != NGX_OK)
-    {
-        return 1;
-    }
-
-    test_board_zone.shm.addr = (u_char *) &test_board_slab;
-
-    return test_board_zone.init(&test_board_zone, NULL) != NGX_OK;
+    return !test_board_create(&test_board_cycle, &test_board);
 }
 
 
@@ -95,12 +74,9 @@ test_board_teardown(void **state)
 {
     (void) state;
 
-    (void) munmap(test_board.pending, NGX_AUTOCERT_BOARD_CHALLENGES
-                                      * sizeof(ngx_autocert_pending_t));
-    (void) munmap(test_board.shared,
-                  ngx_autocert_board_size(TEST_BOARD_NAMES));
+    test_board_destroy(&test_board_cycle, &test_board);
 
-    return 0;
+    return ngx_autocert_board_cycles != 0;
 }
 
 
@@ -179,23 +155,33 @@ test_board_generations(void **state)
 static void
 test_board_protected(void **state)
 {
-    int    status;
-    pid_t  pid;
+    int         status;
+    pid_t       pid;
+    ngx_uint_t  i;
 
     (void) state;
 
-    pid = fork();
-    assert_true(pid != -1);
+    for (i = 0; i < 2; i++) {
+        pid = fork();
+        assert_true(pid != -1);
 
-    if (pid == 0) {
-        (void) signal(SIGSEGV, SIG_DFL);
-        ngx_autocert_board_protect(&test_board);
-        ngx_autocert_board_set(&test_board, 0, 1);
-        _exit(0);
+        if (pid == 0) {
+            (void) signal(SIGSEGV, SIG_DFL);
+            ngx_autocert_board_protect(&test_board);
+
+            if (i == 0) {
+                ngx_autocert_board_set(&test_board, 0, 1);
+
+            } else {
+                (void) ngx_autocert_board_publish(&test_board, 0, NULL);
+            }
+
+            _exit(0);
+        }
+
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     }
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
 
 
@@ -272,12 +258,16 @@ test_board_room(void **state)
 }
 
 
-/* A reload gives on what is pending. */
+/*
+ * A reload gives on what is pending, one that fails takes nothing with it, and
+ * with the last cycle all is gone.
+ */
 
 static void
 test_board_reload(void **state)
 {
-    ngx_shm_zone_t        zone;
+    ngx_uint_t            i;
+    ngx_cycle_t           cycle;
     ngx_autocert_board_t  board;
 
     (void) state;
@@ -287,14 +277,28 @@ test_board_reload(void **state)
     assert_int_equal(test_board_publish(0, "a.example", "token", "value"),
                      NGX_OK);
 
-    ngx_memzero(&zone, sizeof(ngx_shm_zone_t));
-    ngx_memzero(&board, sizeof(ngx_autocert_board_t));
-    zone.data = &board;
+    for (i = 0; i < 2; i++) {
+        assert_true(test_board_create(&cycle, &board));
+        assert_ptr_equal(board.pending, test_board.pending);
+        assert_true(ngx_autocert_board_is_ready(&board));
+        test_board_destroy(&cycle, &board);
 
-    assert_int_equal(ngx_autocert_board_init_zone(&zone, &test_board), NGX_OK);
-    assert_ptr_equal(zone.data, &board);
-    assert_ptr_equal(board.pending, test_board.pending);
-    assert_true(ngx_autocert_board_is_ready(&board));
+        assert_true(test_board_finds("a.example", "token", "value"));
+    }
+
+    assert_true(test_board_create(&cycle, &board));
+    test_board_destroy(&test_board_cycle, &test_board);
+
+    test_board_cycle = cycle;
+    test_board = board;
+    assert_true(test_board_finds("a.example", "token", "value"));
+
+    test_board_destroy(&test_board_cycle, &test_board);
+    assert_int_equal(ngx_autocert_board_cycles, 0);
+
+    assert_true(test_board_create(&test_board_cycle, &test_board));
+    assert_false(ngx_autocert_board_is_ready(&test_board));
+    assert_true(test_board_finds("a.example", "token", NULL));
 
     ngx_autocert_board_ready(&test_board);
     assert_true(ngx_autocert_board_is_ready(&test_board));
