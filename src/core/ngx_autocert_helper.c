@@ -32,7 +32,7 @@ typedef struct {
     ngx_event_t              open;
     ngx_msec_t               closed;    /* the door opens that late, ms */
 
-    unsigned                 told:1;    /* to leave, by the master */
+    sig_atomic_t             told;      /* to leave, by the master */
     unsigned                 draining:1;
     unsigned                 waited:1;  /* the grace is over */
 } ngx_autocert_process_t;
@@ -43,6 +43,9 @@ static void ngx_autocert_helper_init(ngx_cycle_t *cycle,
 static void ngx_autocert_helper_strip(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_isolation(ngx_cycle_t *cycle,
     ngx_autocert_conf_t *acf);
+static void ngx_autocert_helper_signals(ngx_cycle_t *cycle);
+static void ngx_autocert_helper_quit(int signo, siginfo_t *info,
+    void *context);
 static void ngx_autocert_helper_channel(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_loop(ngx_autocert_starts_t *starts);
 static void ngx_autocert_helper_keys(ngx_cycle_t *cycle);
@@ -57,11 +60,16 @@ static void ngx_autocert_helper_open_handler(ngx_event_t *ev);
 static void ngx_autocert_helper_door_handler(ngx_event_t *rev);
 static void ngx_autocert_helper_ended_handler(ngx_event_t *rev);
 static void ngx_autocert_helper_channel_handler(ngx_event_t *rev);
+static ssize_t ngx_autocert_helper_look(int fd, ngx_channel_t *ch,
+    ngx_pid_t *pid);
+static void ngx_autocert_helper_obey(ngx_channel_t *ch);
+static void ngx_autocert_helper_deaf(ngx_connection_t *c);
 static void ngx_autocert_helper_parent_handler(ngx_event_t *ev);
 static void ngx_autocert_helper_grace_handler(ngx_event_t *ev);
 
 
 static ngx_autocert_process_t   ngx_autocert_process;
+static struct sigaction         ngx_autocert_helper_nginx;  /* its own QUIT */
 
 
 void
@@ -201,7 +209,6 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 static void
 ngx_autocert_helper_strip(ngx_cycle_t *cycle)
 {
-    sigset_t          set;
     ngx_uint_t        i;
     ngx_listening_t  *ls;
 
@@ -226,12 +233,41 @@ ngx_autocert_helper_strip(ngx_cycle_t *cycle)
 
     (void) umask(077);
 
+    ngx_autocert_helper_signals(cycle);
+}
+
+
+static void
+ngx_autocert_helper_signals(ngx_cycle_t *cycle)
+{
+    sigset_t          set;
+    struct sigaction  sa;
+
+    if (sigaction(SIGQUIT, NULL, &ngx_autocert_helper_nginx) == 0) {
+        sa = ngx_autocert_helper_nginx;
+        sa.sa_sigaction = ngx_autocert_helper_quit;
+        (void) sigaction(SIGQUIT, &sa, NULL);
+    }
+
     (void) sigemptyset(&set);
 
     if (sigprocmask(SIG_SETMASK, &set, NULL) == -1) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
                       "sigprocmask() failed");
     }
+}
+
+
+/* Where the channel takes nothing the master signals, as anybody may. */
+
+static void
+ngx_autocert_helper_quit(int signo, siginfo_t *info, void *context)
+{
+    if (info->si_pid == ngx_parent) {
+        ngx_autocert_process.told = 1;
+    }
+
+    ngx_autocert_helper_nginx.sa_sigaction(signo, info, context);
 }
 
 
@@ -257,6 +293,7 @@ ngx_autocert_helper_isolation(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 static void
 ngx_autocert_helper_channel(ngx_cycle_t *cycle)
 {
+    int        offset;
     ngx_int_t  n;
 
     for (n = 0; n < ngx_last_process; n++) {
@@ -271,6 +308,12 @@ ngx_autocert_helper_channel(ngx_cycle_t *cycle)
         ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
                       "close() channel failed");
     }
+
+    /* to look on behind what is left there */
+
+    offset = 0;
+    (void) setsockopt(ngx_channel, SOL_SOCKET, SO_PEEK_OFF, &offset,
+                      sizeof(int));
 
     if (ngx_add_channel_event(cycle, ngx_channel, NGX_READ_EVENT,
                               ngx_autocert_helper_channel_handler)
@@ -631,10 +674,17 @@ ngx_autocert_helper_ended_handler(ngx_event_t *rev)
 }
 
 
+/*
+ * All workers can write there, and a descriptor that came along could block
+ * whoever lets go of it.  So the kernel is asked first who it was, and what is
+ * not the master's stays where it is.
+ */
+
 static void
 ngx_autocert_helper_channel_handler(ngx_event_t *rev)
 {
-    ngx_int_t          n;
+    ssize_t            n;
+    ngx_pid_t          pid;
     ngx_channel_t      ch;
     ngx_connection_t  *c;
 
@@ -646,43 +696,131 @@ ngx_autocert_helper_channel_handler(ngx_event_t *rev)
     c = rev->data;
 
     for ( ;; ) {
-        n = ngx_read_channel(c->fd, &ch, sizeof(ngx_channel_t), rev->log);
+        n = ngx_autocert_helper_look(c->fd, &ch, &pid);
 
-        if (n == NGX_AGAIN) {
+        if (n == -1) {
             return;
         }
 
-        if (n == NGX_ERROR) {
+        if (n != sizeof(ngx_channel_t) || pid != ngx_parent) {
 
-            /* the look for the parent tells whether the master is gone */
+            if (n) {
+                ngx_log_error(NGX_LOG_ALERT, rev->log, 0,
+                              "autocert: process %P wrote to the helper's "
+                              "channel of the master, which is closed: from "
+                              "now on only the master's signals count", pid);
+            }
 
-            ngx_close_connection(c);
+            ngx_autocert_helper_deaf(c);
             return;
         }
 
-        switch (ch.command) {
+        ngx_autocert_helper_obey(&ch);
 
-        case NGX_CMD_QUIT:
-            ngx_autocert_process.told = 1;
-            ngx_quit = 1;
+        /* the end of a sibling's channel may come along: dropped */
+
+        (void) recv(c->fd, &ch, sizeof(ngx_channel_t), 0);
+    }
+}
+
+
+/* What is said next and by whom, without taking it. */
+
+static ssize_t
+ngx_autocert_helper_look(int fd, ngx_channel_t *ch, ngx_pid_t *pid)
+{
+    ssize_t          n;
+    struct iovec     iov;
+    struct ucred     cred;
+    struct msghdr    msg;
+    struct cmsghdr  *cmsg;
+
+    union {
+        struct cmsghdr  align;
+        u_char          space[CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+
+    iov.iov_base = ch;
+    iov.iov_len = sizeof(ngx_channel_t);
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = &control;
+    msg.msg_controllen = sizeof(control);
+
+    do {
+        n = recvmsg(fd, &msg, MSG_PEEK|MSG_DONTWAIT);
+    } while (n == -1 && ngx_errno == NGX_EINTR);
+
+    *pid = 0;
+
+    if (n == -1) {
+        return n;
+    }
+
+    cmsg = CMSG_FIRSTHDR(&msg);
+
+    if (cmsg
+        && cmsg->cmsg_level == SOL_SOCKET
+        && cmsg->cmsg_type == SCM_CREDENTIALS)
+    {
+        ngx_memcpy(&cred, CMSG_DATA(cmsg), sizeof(struct ucred));
+        *pid = cred.pid;
+    }
+
+    return n;
+}
+
+
+static void
+ngx_autocert_helper_obey(ngx_channel_t *ch)
+{
+    switch (ch->command) {
+
+    case NGX_CMD_QUIT:
+        ngx_autocert_process.told = 1;
+        ngx_quit = 1;
+        break;
+
+    case NGX_CMD_TERMINATE:
+        ngx_terminate = 1;
+        break;
+
+    case NGX_CMD_REOPEN:
+        ngx_reopen = 1;
+        break;
+    }
+}
+
+
+/*
+ * A master that can't write to the channel signals.  What it has written
+ * before is heeded still; the rest goes with the process.
+ */
+
+static void
+ngx_autocert_helper_deaf(ngx_connection_t *c)
+{
+    ssize_t        n;
+    ngx_pid_t      pid;
+    ngx_channel_t  ch;
+
+    (void) shutdown(c->fd, SHUT_RD);
+
+    for ( ;; ) {
+        n = ngx_autocert_helper_look(c->fd, &ch, &pid);
+
+        if (n <= 0) {
             break;
+        }
 
-        case NGX_CMD_TERMINATE:
-            ngx_terminate = 1;
-            break;
-
-        case NGX_CMD_REOPEN:
-            ngx_reopen = 1;
-            break;
-
-        case NGX_CMD_OPEN_CHANNEL:
-
-            /* the helper has nothing to say to its siblings */
-
-            (void) close(ch.fd);
-            break;
+        if (n == sizeof(ngx_channel_t) && pid == ngx_parent) {
+            ngx_autocert_helper_obey(&ch);
         }
     }
+
+    (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
 }
 
 

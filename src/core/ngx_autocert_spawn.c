@@ -12,6 +12,7 @@ static ngx_int_t ngx_autocert_spawn_slot(void);
 static void ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn);
 static void ngx_autocert_spawn_announce(ngx_int_t s);
 static void ngx_autocert_spawn_prepare(void);
+static void ngx_autocert_spawn_channel(void);
 
 
 /* the configuration whose helper is to live */
@@ -187,6 +188,8 @@ ngx_autocert_spawn_prepare(void)
     sigset_t   set;
     ngx_int_t  i, s;
 
+    ngx_autocert_spawn_channel();
+
     if (ngx_autocert_spawn_wanted == NULL
         || ngx_process != NGX_PROCESS_MASTER
         || ngx_pid != ngx_getpid()
@@ -232,4 +235,36 @@ ngx_autocert_spawn_prepare(void)
         ngx_autocert_spawn_fill(s, 0);
         (void) raise(SIGCHLD);
     }
+}
+
+
+/*
+ * NGINX gives the master's end of each child's channel to all workers: the
+ * kernel is to say who writes to a helper, from the first message on.
+ */
+
+static void
+ngx_autocert_spawn_channel(void)
+{
+    int             on;
+    ngx_process_t  *p;
+
+    p = &ngx_processes[ngx_process_slot];
+
+    if (ngx_process_slot >= ngx_last_process
+        || p->pid == -1
+        || !p->exited
+        || p->proc != ngx_autocert_helper_cycle)
+    {
+        return;
+    }
+
+    on = 1;
+
+    (void) setsockopt(p->channel[1], SOL_SOCKET, SO_PASSCRED, &on,
+                      sizeof(int));
+
+    /* what is out of band would wake the helper, and not be seen */
+    (void) setsockopt(p->channel[1], SOL_SOCKET, SO_OOBINLINE, &on,
+                      sizeof(int));
 }

@@ -1,5 +1,6 @@
 """A worker that is taken over: nobody but itself has harm of it."""
 
+import socket
 import struct
 import time
 
@@ -8,7 +9,7 @@ import pytest
 from support import proc, tls
 from support.aside import NAME, serving
 from support.nginx import BUILD, MODULES
-from support.taken import PROT_ALL, take
+from support.taken import PROT_ALL, command, take
 from support.wait import wait_for
 
 
@@ -74,3 +75,103 @@ def test_forged_starts(server):
     server.signal("KILL", helper)
     server.wait_log("was started 7 times .* serves keys after 30000 ms")
     assert proc.alive(server.helper(other_than=[helper]))
+
+
+# NGINX's own channel to the helper, whose master's end all workers have
+
+QUIT, TERMINATE, REOPEN, OPEN, CLOSE = 3, 4, 5, 1, 2
+
+ORDERS = {
+    "quit": (command(QUIT), 0),
+    "terminate": (command(TERMINATE), 0),
+    "reopen": (command(REOPEN), 0),
+    "close": (command(CLOSE), 0),
+    "no descriptor": (command(OPEN), 0),
+    "descriptors": (command(OPEN), 8),
+    "descriptors that nobody wants": (command(QUIT), 200),
+    "short": (b"\3", 0),
+    "garbage": (b"\xff" * 300, 0),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_commands(server, order):
+    """
+    The helper goes by its master alone.  That uses signals from then on, of
+    which NGINX has something to say.
+    """
+
+    data, descriptors = ORDERS[order]
+    server.allow("wrote to the helper's channel")
+    server.allow(r"sendmsg\(\) failed \(32: Broken pipe\)")
+    taken, other = take(server)
+    helper = server.helper()
+    before = len(proc.descriptors(helper))
+
+    taken.send(taken.channel_of(helper), data, [taken.fd] * descriptors)
+    server.wait_log(f"{helper}#.*process {taken.pid} wrote to the helper's")
+    assert len(proc.descriptors(helper)) == before
+    check_orders(server, taken, other, helper)
+
+
+def test_commands_out_of_band(server):
+    server.allow("wrote to the helper's channel")
+    server.allow(r"sendmsg\(\) failed \(32: Broken pipe\)")
+    taken, other = take(server)
+    helper = server.helper()
+
+    taken.call("send", taken.channel_of(helper), b"!", 1, socket.MSG_OOB)
+    server.wait_log(f"{helper}#.*process {taken.pid} wrote to the helper's")
+    check_orders(server, taken, other, helper)
+
+
+def test_commands_shut(server):
+    """Nothing was written: it can't be told from the end of the master."""
+
+    server.allow(r"sendmsg\(\) failed \(32: Broken pipe\)")
+    taken, other = take(server)
+    helper = server.helper()
+
+    taken.call("shutdown", taken.channel_of(helper), socket.SHUT_RDWR)
+    check_orders(server, taken, other, helper)
+
+
+def test_commands_behind(server):
+    """What the master has said before the helper looked is not lost."""
+
+    server.allow("wrote to the helper's channel")
+    server.allow(r"sendmsg\(\) failed \(32: Broken pipe\)")
+    taken, other = take(server)
+    helper = server.helper()
+    channel = taken.channel_of(helper)
+
+    server.signal("STOP", helper)
+    wait_for(lambda: proc.stat(helper)[0] == "T", 5, "stopped")
+    for _ in range(3):
+        taken.send(channel, command(OPEN), [taken.fd])
+    mark = server.mark()
+    server.signal("USR1")
+    server.wait_log("reopening logs", since=mark)
+    server.signal("CONT", helper)
+
+    server.wait_log(f"{helper}#.*process {taken.pid} wrote to the helper's")
+    server.wait_log(f"{helper}#.*reopening logs")
+
+
+def check_orders(server, taken, other, helper):
+    """It serves, and does what the master wants: reopens, drains, leaves."""
+
+    assert tls.handshake(NAME).der == server.pair.der
+    assert not server.grep(f"{helper}#.*(reopening|exiting|until they have)")
+    assert server.helper() == helper
+
+    server.signal("USR1")
+    server.wait_log(f"{helper}#.*reopening logs")
+    assert server.helper() == helper
+
+    server.reload()
+    new = server.helper(timeout=20, other_than=[helper])
+    server.wait_gone([taken.pid, other, helper])
+    server.wait_log(f"{helper}#.*workers until they have left")
+    assert tls.handshake(NAME).der == server.pair.der
+    assert server.helper() == new
