@@ -208,7 +208,7 @@ $(BUILD)/memscan: tests/e2e/memscan.c
 # modules of the tests' own, for the same NGINX
 $(BUILD)/wrap.so $(BUILD)/taken.so: $(BUILD)/%.so: tests/e2e/%.c \
                                     $(BUILD)/nginx.inputs
-	@gcc -g -O2 $(WARN) -shared -fPIC $(NGX_INCS) -o $@ $<
+	@gcc -g -O2 $(WARN) -shared -fPIC -Wl,-z,nodelete $(NGX_INCS) -o $@ $<
 
 # preloaded by tests
 $(BUILD)/%.so: tests/e2e/%.c

@@ -1,15 +1,39 @@
 
 #include "ngx_autocert_door.h"
 
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+
+
+#define NGX_AUTOCERT_DOOR_LEAVE  1      /* s */
 
 /* More than one descriptor is refused, but has to be received to be closed */
 #define NGX_AUTOCERT_DOOR_FDS  8
 
 
+typedef struct {
+    int                          fd;        /* our end of the door */
+    int                          news[2];   /* from the thread */
+    pthread_t                    thread;
+    ngx_autocert_door_serve_pt   serve;
+    void                        *data;
+    unsigned                     open:1;
+} ngx_autocert_door_t;
+
+
+static void *ngx_autocert_door_thread(void *data);
+static ngx_int_t ngx_autocert_door_next(ngx_autocert_door_t *d,
+    ngx_autocert_knock_t *knock);
+static ngx_int_t ngx_autocert_door_answer(int door, ngx_autocert_hello_t *hello,
+    int *fd);
 static void ngx_autocert_door_cleanup(void *data);
 static ngx_uint_t ngx_autocert_door_control(struct msghdr *msg, int *fd,
     uint32_t *pid);
 static ngx_uint_t ngx_autocert_door_channel(int fd, uint32_t pid);
+
+
+static ngx_autocert_door_t  ngx_autocert_door;
 
 
 ngx_int_t
@@ -127,8 +151,149 @@ ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
 }
 
 
+int
+ngx_autocert_door_open(int door[2], ngx_autocert_door_serve_pt serve,
+    void *data)
+{
+    int                   rc;
+    sigset_t              all, old;
+    ngx_autocert_door_t  *d = &ngx_autocert_door;
+
+    if (pipe2(d->news, O_CLOEXEC) == -1) {
+        return -1;
+    }
+
+    d->fd = door[NGX_AUTOCERT_DOOR_HELPER];
+    d->serve = serve;
+    d->data = data;
+
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_BLOCK, &all, &old);
+
+    rc = pthread_create(&d->thread, NULL, ngx_autocert_door_thread, d);
+
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    if (rc != 0 || ngx_nonblocking(d->news[0]) == -1) {
+        (void) close(d->news[0]);
+        (void) close(d->news[1]);
+        return -1;
+    }
+
+    d->open = 1;
+
+    return d->news[0];
+}
+
+
 ngx_int_t
-ngx_autocert_door_answer(int door[2], ngx_autocert_hello_t *hello, int *fd)
+ngx_autocert_door_knocked(ngx_autocert_knock_t *knock)
+{
+    ssize_t  n;
+
+    n = read(ngx_autocert_door.news[0], knock, sizeof(ngx_autocert_knock_t));
+
+    return (n == sizeof(ngx_autocert_knock_t)) ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_autocert_door_leave(void)
+{
+    struct timespec       ts;
+    ngx_autocert_door_t  *d = &ngx_autocert_door;
+
+    if (!d->open) {
+        return NGX_OK;
+    }
+
+    /* which the thread sees at the other end */
+
+    (void) close(d->news[0]);
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += NGX_AUTOCERT_DOOR_LEAVE;
+
+    if (pthread_timedjoin_np(d->thread, NULL, &ts) != 0) {
+        return NGX_AGAIN;
+    }
+
+    (void) close(d->news[1]);
+    d->open = 0;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_autocert_door_thread(void *data)
+{
+    ngx_autocert_door_t  *d = data;
+
+    ssize_t               n;
+    ngx_autocert_knock_t  knock;
+
+    ngx_memzero(&knock, sizeof(ngx_autocert_knock_t));
+
+    do {
+        if (ngx_autocert_door_next(d, &knock) != NGX_OK) {
+            break;
+        }
+
+        do {
+            n = write(d->news[1], &knock, sizeof(ngx_autocert_knock_t));
+        } while (n == -1 && ngx_errno == NGX_EINTR);
+
+    } while (n != -1 && knock.rc != NGX_DONE);
+
+    return NULL;
+}
+
+
+/* Waits for somebody; NGX_DECLINED: nobody listens any more. */
+
+static ngx_int_t
+ngx_autocert_door_next(ngx_autocert_door_t *d, ngx_autocert_knock_t *knock)
+{
+    int            fd;
+    struct pollfd  pfd[2];
+
+    pfd[0].fd = d->fd;
+    pfd[0].events = POLLIN;
+    pfd[1].fd = d->news[1];
+    pfd[1].events = 0;
+
+    do {
+        pfd[0].revents = 0;
+        pfd[1].revents = 0;
+
+        (void) poll(pfd, 2, -1);
+
+        if (pfd[1].revents) {
+            return NGX_DECLINED;
+        }
+
+        knock->rc = ngx_autocert_door_answer(d->fd, &knock->hello, &fd);
+
+    } while (knock->rc == NGX_AGAIN);
+
+    if (knock->rc == NGX_OK) {
+        knock->rc = d->serve(d->data, fd, &knock->hello);
+        knock->err = ngx_errno;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The next channel that stands at the door.  NGX_OK and its fd; NGX_AGAIN:
+ * nobody; NGX_DECLINED: what came was no channel, and is closed; NGX_DONE:
+ * nobody can come any more.
+ */
+
+static ngx_int_t
+ngx_autocert_door_answer(int door, ngx_autocert_hello_t *hello, int *fd)
 {
     u_char         frame[NGX_AUTOCERT_PROTOCOL_HELLO + 1];
     ssize_t        n;
@@ -155,7 +320,7 @@ ngx_autocert_door_answer(int door[2], ngx_autocert_hello_t *hello, int *fd)
     msg.msg_controllen = sizeof(control);
 
     do {
-        n = recvmsg(door[NGX_AUTOCERT_DOOR_HELPER], &msg, MSG_CMSG_CLOEXEC);
+        n = recvmsg(door, &msg, MSG_CMSG_CLOEXEC);
     } while (n == -1 && ngx_errno == NGX_EINTR);
 
     if (n == -1) {

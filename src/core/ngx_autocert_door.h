@@ -18,6 +18,24 @@
 #define NGX_AUTOCERT_DOOR_HELPER  1
 
 
+/* Takes a channel in the helper, and owns fd, also on failure. */
+
+typedef ngx_int_t (*ngx_autocert_door_serve_pt)(void *data, int fd,
+    ngx_autocert_hello_t *hello);
+
+
+/*
+ * What came of somebody who knocked: NGX_OK, NGX_ERROR: was not served, errno
+ * in err; NGX_DECLINED: brought no channel; NGX_DONE: nobody can come any more.
+ */
+
+typedef struct {
+    ngx_int_t                  rc;
+    ngx_err_t                  err;
+    ngx_autocert_hello_t       hello;
+} ngx_autocert_knock_t;
+
+
 #pragma GCC visibility push(hidden)
 
 /* In the master: the door goes with the cycle. */
@@ -31,12 +49,16 @@ int ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
     ngx_log_t *log);
 
 /*
- * In the helper: the next channel that stands at the door.  NGX_OK and its
- * fd; NGX_AGAIN: nobody; NGX_DECLINED: what came was no channel, and is
- * closed; NGX_DONE: nobody can come any more.
+ * In the helper: who knocks is answered by a thread, since to let go of what
+ * came may block.  Returns what is readable when there is news, or -1; the one
+ * door of the process.
  */
-ngx_int_t ngx_autocert_door_answer(int door[2], ngx_autocert_hello_t *hello,
-    int *fd);
+int ngx_autocert_door_open(int door[2], ngx_autocert_door_serve_pt serve,
+    void *data);
+ngx_int_t ngx_autocert_door_knocked(ngx_autocert_knock_t *knock);
+
+/* Ends the thread; NGX_AGAIN: it is blocked. */
+ngx_int_t ngx_autocert_door_leave(void);
 
 #pragma GCC visibility pop
 

@@ -9,9 +9,13 @@
 #include <openssl/rand.h>
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 
 #define NGX_AUTOCERT_HELPER_CONNECTIONS  64
+
+#define NGX_AUTOCERT_HELPER_FILES                                            \
+    (NGX_AUTOCERT_KEEPER_CHANNELS + 2 * NGX_AUTOCERT_KEEPER_RESERVE)
 
 #define NGX_AUTOCERT_HELPER_KNOCKS       16     /* in one turn of the loop */
 
@@ -35,6 +39,7 @@ typedef struct {
     sig_atomic_t             told;      /* to leave, by the master */
     unsigned                 draining:1;
     unsigned                 waited:1;  /* the grace is over */
+    unsigned                 shut:1;    /* the door, and nobody was told */
 } ngx_autocert_process_t;
 
 
@@ -56,6 +61,8 @@ static void ngx_autocert_helper_fatal(void);
 
 static ngx_int_t ngx_autocert_helper_load(void *data, ngx_uint_t index,
     ngx_autocert_chain_t **chain, EVP_PKEY **key);
+static ngx_int_t ngx_autocert_helper_admit(void *data, int fd,
+    ngx_autocert_hello_t *hello);
 static void ngx_autocert_helper_open_handler(ngx_event_t *ev);
 static void ngx_autocert_helper_door_handler(ngx_event_t *rev);
 static void ngx_autocert_helper_ended_handler(ngx_event_t *rev);
@@ -210,9 +217,19 @@ static void
 ngx_autocert_helper_strip(ngx_cycle_t *cycle)
 {
     ngx_uint_t        i;
+    struct rlimit     rlmt;
     ngx_listening_t  *ls;
 
     (void) prctl(PR_SET_PDEATHSIG, SIGQUIT, 0, 0, 0);
+
+    /* the usual limit is as high as the number of channels */
+
+    if (getrlimit(RLIMIT_NOFILE, &rlmt) == 0
+        && rlmt.rlim_cur < NGX_AUTOCERT_HELPER_FILES)
+    {
+        rlmt.rlim_cur = ngx_min(rlmt.rlim_max, NGX_AUTOCERT_HELPER_FILES);
+        (void) setrlimit(RLIMIT_NOFILE, &rlmt);
+    }
 
     /* ngx_close_listening_sockets() would leave those of QUIC bound */
 
@@ -457,18 +474,20 @@ ngx_autocert_helper_keys(ngx_cycle_t *cycle)
 static void
 ngx_autocert_helper_serve(void)
 {
-    int                     *door;
+    int                      fd;
     ngx_autocert_process_t  *p = &ngx_autocert_process;
 
     /* keys may be asked for at once: the store is there before the door */
 
     (void) ngx_autocert_helper_store(&p->helper);
 
-    door = p->helper.acf->core->door;
+    fd = ngx_autocert_door_open(p->helper.acf->core->door,
+                                ngx_autocert_helper_admit, p->helper.keeper);
 
-    if (ngx_autocert_watch(door[NGX_AUTOCERT_DOOR_HELPER], p->helper.log,
-                           ngx_autocert_helper_door_handler, p)
-        == NULL)
+    if (fd == -1
+        || ngx_autocert_watch(fd, p->helper.log,
+                              ngx_autocert_helper_door_handler, p)
+           == NULL)
     {
         ngx_autocert_helper_fatal();
     }
@@ -518,10 +537,22 @@ ngx_autocert_helper_drain(void)
 static void
 ngx_autocert_helper_exit(void)
 {
+    ngx_int_t  rc;
+
     ngx_autocert_schedule_stop();
-    ngx_autocert_keeper_destroy(ngx_autocert_process.helper.keeper);
+
+    rc = ngx_autocert_door_leave();
+
+    if (rc == NGX_OK) {
+        rc = ngx_autocert_keeper_destroy(ngx_autocert_process.helper.keeper);
+    }
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "exiting");
+
+    if (rc != NGX_OK) {
+        /* what holds a thread up does not hold up the end of its process */
+        _exit(0);
+    }
 
     exit(0);
 }
@@ -594,6 +625,15 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
 }
 
 
+/* Called by the thread of the door. */
+
+static ngx_int_t
+ngx_autocert_helper_admit(void *data, int fd, ngx_autocert_hello_t *hello)
+{
+    return ngx_autocert_keeper_serve(data, fd, hello);
+}
+
+
 static void
 ngx_autocert_helper_open_handler(ngx_event_t *ev)
 {
@@ -606,49 +646,41 @@ ngx_autocert_helper_open_handler(ngx_event_t *ev)
 static void
 ngx_autocert_helper_door_handler(ngx_event_t *rev)
 {
-    int                      fd;
-    ngx_int_t                rc;
-    ngx_uint_t               i;
-    ngx_connection_t        *c;
-    ngx_autocert_hello_t     hello;
-    ngx_autocert_process_t  *p;
-
-    c = rev->data;
-    p = c->data;
+    ngx_uint_t            i;
+    ngx_autocert_knock_t  knock;
 
     /* who knocks without end must not keep the helper from its other work */
 
     for (i = 0; i < NGX_AUTOCERT_HELPER_KNOCKS; i++) {
-        rc = ngx_autocert_door_answer(p->helper.acf->core->door, &hello, &fd);
 
-        if (rc == NGX_AGAIN) {
+        if (ngx_autocert_door_knocked(&knock) != NGX_OK) {
             return;
         }
 
-        if (rc == NGX_DONE) {
-            p->helper.acf->core->door[NGX_AUTOCERT_DOOR_HELPER] = -1;
-            ngx_close_connection(c);
-            return;
-        }
+        switch (knock.rc) {
 
-        if (rc == NGX_DECLINED) {
+        case NGX_OK:
+            ngx_log_error(NGX_LOG_INFO, rev->log, 0,
+                          "autocert: signing for worker process %uD",
+                          knock.hello.pid);
+            break;
+
+        case NGX_DECLINED:
             ngx_log_error(NGX_LOG_ALERT, rev->log, 0,
                           "autocert: process %uD brought no channel to the "
-                          "door, refused", hello.pid);
-            continue;
-        }
+                          "door, refused", knock.hello.pid);
+            break;
 
-        if (ngx_autocert_keeper_serve(p->helper.keeper, fd, &hello)
-            != NGX_OK)
-        {
-            ngx_log_error(NGX_LOG_ALERT, rev->log, ngx_errno,
+        case NGX_DONE:
+            ngx_autocert_process.shut = 1;
+            break;
+
+        default:
+            ngx_log_error(NGX_LOG_ALERT, rev->log, knock.err,
                           "autocert: no channel for worker process %uD",
-                          hello.pid);
-            continue;
+                          knock.hello.pid);
+            break;
         }
-
-        ngx_log_error(NGX_LOG_INFO, rev->log, 0,
-                      "autocert: signing for worker process %uD", hello.pid);
     }
 }
 
@@ -827,9 +859,22 @@ ngx_autocert_helper_deaf(ngx_connection_t *c)
 static void
 ngx_autocert_helper_parent_handler(ngx_event_t *ev)
 {
+    ngx_autocert_process_t  *p = &ngx_autocert_process;
+
     if (ngx_getppid() != ngx_parent) {
         ngx_quit = 1;
         return;
+    }
+
+    /* it ends by itself as well, with the workers of an old configuration */
+
+    if (p->shut && !p->draining) {
+        p->shut = 0;
+
+        ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
+                      "autocert: a process has shut the door, workers have no "
+                      "way to the helper but the channels that they have; a "
+                      "reload makes another door");
     }
 
     ngx_add_timer(ev, NGX_AUTOCERT_HELPER_PARENT);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 
 #define NGX_AUTOCERT_KEEPER_BOOTSTRAP_DAYS  365
@@ -21,6 +22,8 @@
 
 /* After so much work a worker that shares the core has its turn. */
 #define NGX_AUTOCERT_KEEPER_WORK            300
+
+#define NGX_AUTOCERT_KEEPER_DESTROY         1       /* s */
 
 
 /* Never changed once it is in a slot; freed with its last reference. */
@@ -44,7 +47,7 @@ typedef struct {
 
 typedef struct {
     ngx_autocert_keeper_t    *keeper;
-    int                       fd;
+    int                       fd;       /* -1 as soon as it is not served */
     pthread_t                 thread;
     ngx_autocert_hello_t      peer;
     char                     *abuse;
@@ -84,13 +87,19 @@ struct ngx_autocert_keeper_s {
     ngx_autocert_keeper_load_pt      load;
     void                            *data;
 
-    /* of the thread that created the keeper */
     int                              ends[2];
+
+    /* under the lock */
     ngx_uint_t                       nchannels;
     ngx_autocert_keeper_channel_t   *channels[NGX_AUTOCERT_KEEPER_CHANNELS];
 };
 
 
+static ngx_err_t ngx_autocert_keeper_admit(ngx_autocert_keeper_t *keeper,
+    int fd, ngx_autocert_hello_t *peer);
+static ngx_uint_t ngx_autocert_keeper_place(ngx_autocert_keeper_t *keeper,
+    uint32_t pid);
+static ngx_err_t ngx_autocert_keeper_start(ngx_autocert_keeper_channel_t *ch);
 static void *ngx_autocert_keeper_thread(void *data);
 static void ngx_autocert_keeper_loop(ngx_autocert_keeper_channel_t *ch);
 static ngx_int_t ngx_autocert_keeper_ready(ngx_autocert_keeper_channel_t *ch);
@@ -228,39 +237,115 @@ ngx_int_t
 ngx_autocert_keeper_serve(ngx_autocert_keeper_t *keeper, int fd,
     ngx_autocert_hello_t *peer)
 {
-    int                             rc;
-    sigset_t                        all, old;
-    ngx_uint_t                      i, place;
+    ngx_err_t  err;
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    err = ngx_autocert_keeper_admit(keeper, fd, peer);
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    if (err == 0) {
+        return NGX_OK;
+    }
+
+    (void) close(fd);
+    errno = err;
+
+    return NGX_ERROR;
+}
+
+
+static ngx_err_t
+ngx_autocert_keeper_admit(ngx_autocert_keeper_t *keeper, int fd,
+    ngx_autocert_hello_t *peer)
+{
+    ngx_err_t                       err;
+    ngx_uint_t                      place;
+    ngx_autocert_keeper_channel_t  *ch;
+
+    place = ngx_autocert_keeper_place(keeper, peer->pid);
+
+    if (place == NGX_AUTOCERT_KEEPER_CHANNELS) {
+        return EMFILE;
+    }
+
+    ch = calloc(1, sizeof(ngx_autocert_keeper_channel_t));
+    if (ch == NULL) {
+        return ENOMEM;
+    }
+
+    ch->keeper = keeper;
+    ch->fd = fd;
+    ch->peer = *peer;
+
+    err = ngx_autocert_keeper_start(ch);
+
+    if (err) {
+        free(ch);
+        return err;
+    }
+
+    keeper->channels[place] = ch;
+    keeper->nchannels++;
+
+    return 0;
+}
+
+
+/* A free place, if there may be one more; ends the process's other channel. */
+
+static ngx_uint_t
+ngx_autocert_keeper_place(ngx_autocert_keeper_t *keeper, uint32_t pid)
+{
+    ngx_uint_t                      i, place, taken, own;
+    struct rlimit                   rlmt;
     ngx_autocert_keeper_channel_t  *ch;
 
     place = NGX_AUTOCERT_KEEPER_CHANNELS;
+    taken = 0;
+    own = 0;
 
     for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
         ch = keeper->channels[i];
 
         if (ch == NULL) {
             place = ngx_min(place, i);
+            continue;
+        }
 
-        } else if (ch->peer.pid == peer->pid) {
-            /* one process, one channel: the new one */
-            (void) shutdown(ch->fd, SHUT_RDWR);
+        taken++;
+
+        if (ch->peer.pid == pid) {
+            own++;
+
+            if (ch->fd != -1) {
+                (void) shutdown(ch->fd, SHUT_RDWR);
+            }
         }
     }
 
-    ch = NULL;
+    /* its thread may be held up by what it was sent */
 
-    if (place < NGX_AUTOCERT_KEEPER_CHANNELS) {
-        ch = calloc(1, sizeof(ngx_autocert_keeper_channel_t));
+    if (own >= NGX_AUTOCERT_KEEPER_PROCESS) {
+        return NGX_AUTOCERT_KEEPER_CHANNELS;
     }
 
-    if (ch == NULL) {
-        (void) close(fd);
-        return NGX_ERROR;
+    if (getrlimit(RLIMIT_NOFILE, &rlmt) == 0
+        && rlmt.rlim_cur < taken + NGX_AUTOCERT_KEEPER_RESERVE)
+    {
+        return NGX_AUTOCERT_KEEPER_CHANNELS;
     }
 
-    ch->keeper = keeper;
-    ch->fd = fd;
-    ch->peer = *peer;
+    return place;
+}
+
+
+static ngx_err_t
+ngx_autocert_keeper_start(ngx_autocert_keeper_channel_t *ch)
+{
+    int       rc;
+    sigset_t  all, old;
 
     (void) sigfillset(&all);
     (void) pthread_sigmask(SIG_BLOCK, &all, &old);
@@ -269,16 +354,7 @@ ngx_autocert_keeper_serve(ngx_autocert_keeper_t *keeper, int fd,
 
     (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
 
-    if (rc != 0) {
-        (void) close(fd);
-        free(ch);
-        return NGX_ERROR;
-    }
-
-    keeper->channels[place] = ch;
-    keeper->nchannels++;
-
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -300,19 +376,21 @@ ngx_autocert_keeper_ended(ngx_autocert_keeper_t *keeper,
         return NGX_DECLINED;
     }
 
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
+        if (keeper->channels[i] == ch) {
+            keeper->channels[i] = NULL;
+        }
+    }
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
     (void) pthread_join(ch->thread, NULL);
 
     end->peer = ch->peer;
     end->abuse = ch->abuse;
 
-    for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
-        if (keeper->channels[i] == ch) {
-            keeper->channels[i] = NULL;
-            keeper->nchannels--;
-        }
-    }
-
-    (void) close(ch->fd);
     free(ch);
 
     return NGX_OK;
@@ -322,27 +400,52 @@ ngx_autocert_keeper_ended(ngx_autocert_keeper_t *keeper,
 ngx_uint_t
 ngx_autocert_keeper_channels(ngx_autocert_keeper_t *keeper)
 {
-    return keeper->nchannels;
+    ngx_uint_t  n;
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    n = keeper->nchannels;
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    return n;
 }
 
 
-void
+ngx_int_t
 ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper)
 {
-    ngx_uint_t                      i;
-    ngx_autocert_keeper_channel_t  *ch;
+    ngx_uint_t                       i;
+    struct timespec                  ts;
+    ngx_autocert_keeper_channel_t  **ch;
+
+    ch = keeper->channels;
+
+    (void) pthread_mutex_lock(&keeper->lock);
 
     for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
-        ch = keeper->channels[i];
+        if (ch[i] && ch[i]->fd != -1) {
+            (void) shutdown(ch[i]->fd, SHUT_RDWR);
+        }
+    }
 
-        if (ch == NULL) {
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += NGX_AUTOCERT_KEEPER_DESTROY;
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_CHANNELS; i++) {
+
+        if (ch[i] == NULL) {
             continue;
         }
 
-        (void) shutdown(ch->fd, SHUT_RDWR);
-        (void) pthread_join(ch->thread, NULL);
-        (void) close(ch->fd);
-        free(ch);
+        if (pthread_timedjoin_np(ch[i]->thread, NULL, &ts) != 0) {
+            return NGX_AGAIN;
+        }
+
+        free(ch[i]);
+        ch[i] = NULL;
     }
 
     for (i = 0; i < keeper->n; i++) {
@@ -358,6 +461,8 @@ ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper)
 
     free(keeper->slots);
     free(keeper);
+
+    return NGX_OK;
 }
 
 
@@ -366,18 +471,30 @@ ngx_autocert_keeper_thread(void *data)
 {
     ngx_autocert_keeper_channel_t  *ch = data;
 
-    ssize_t  n;
+    int                     fd;
+    ssize_t                 n;
+    ngx_autocert_keeper_t  *keeper;
 
     ngx_autocert_keeper_loop(ch);
 
-    /* the worker learns it now, the owner closes the descriptor */
+    fd = ch->fd;
+    keeper = ch->keeper;
 
-    (void) shutdown(ch->fd, SHUT_RDWR);
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    ch->fd = -1;
+    keeper->nchannels--;
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    /* descriptors may be in it whose close takes long */
+
+    (void) close(fd);
 
     /* a pipe of 64 KiB has room for a pointer of each channel */
 
     do {
-        n = write(ch->keeper->ends[1], &ch, sizeof(ch));
+        n = write(keeper->ends[1], &ch, sizeof(ch));
     } while (n == -1 && errno == EINTR);
 
     return NULL;

@@ -18,6 +18,8 @@
 
 
 #define NGX_AUTOCERT_KEEPER_CHANNELS  1024
+#define NGX_AUTOCERT_KEEPER_RESERVE   128   /* descriptors for all else */
+#define NGX_AUTOCERT_KEEPER_PROCESS   4     /* channels of one, as they end */
 
 
 typedef struct ngx_autocert_keeper_s  ngx_autocert_keeper_t;
@@ -64,7 +66,10 @@ uint64_t ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper,
 ngx_int_t ngx_autocert_keeper_id(ngx_autocert_keeper_t *keeper,
     ngx_uint_t index, u_char id[NGX_AUTOCERT_KEY_ID]);
 
-/* Serves this channel in a thread of its own; owns fd, also on failure. */
+/*
+ * Serves this channel in a thread of its own; owns fd, also on failure, and
+ * may block to close it.  From any thread.
+ */
 ngx_int_t ngx_autocert_keeper_serve(ngx_autocert_keeper_t *keeper, int fd,
     ngx_autocert_hello_t *peer);
 
@@ -73,11 +78,15 @@ int ngx_autocert_keeper_fd(ngx_autocert_keeper_t *keeper);
 ngx_int_t ngx_autocert_keeper_ended(ngx_autocert_keeper_t *keeper,
     ngx_autocert_keeper_end_t *end);
 
-/* Channels that live. */
+/* Channels that are served. */
 ngx_uint_t ngx_autocert_keeper_channels(ngx_autocert_keeper_t *keeper);
 
-/* Ends all channels, waits for their threads, frees the keys. */
-void ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper);
+/*
+ * Ends all channels, waits for their threads, frees the keys; NGX_AGAIN and
+ * nothing is freed: a thread has not ended within a second, as to close what
+ * a worker has sent may block.
+ */
+ngx_int_t ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper);
 
 #pragma GCC visibility pop
 

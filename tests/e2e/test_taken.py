@@ -7,9 +7,9 @@ import time
 import pytest
 
 from support import proc, tls
-from support.aside import NAME, serving
+from support.aside import NAME, Stopped, serving
 from support.nginx import BUILD, MODULES
-from support.taken import PROT_ALL, command, take
+from support.taken import PROT_ALL, chain, command, take
 from support.wait import wait_for
 
 
@@ -175,3 +175,91 @@ def check_orders(server, taken, other, helper):
     server.wait_log(f"{helper}#.*workers until they have left")
     assert tls.handshake(NAME).der == server.pair.der
     assert server.helper() == new
+
+
+# descriptors whose close takes a minute
+
+
+def refused(taken, slow):
+    return [(taken.door(), b"x", [slow])]
+
+
+def more_than_are_taken(taken, slow):
+    return [(taken.door(), taken.hello(), [slow] * 200)]
+
+
+def with_a_question(taken, slow):
+    return [(taken.ready(), chain(), [slow])]
+
+
+def left_in_a_channel(taken, slow):
+    channel = taken.ready()
+    return [(channel, b"x", []), (channel, chain(), [slow])]
+
+
+def brought_in_a_channel(taken, slow):
+    """One that is refused: what is in it goes with it."""
+
+    ours, theirs = taken.pair()
+    return [(ours, b"x", [slow]), (taken.door(), taken.hello(1), [theirs])]
+
+
+def brought_too_often(taken, slow):
+    """Their process has channels enough."""
+
+    ours, theirs = taken.pair()
+    return [(ours, b"x", [slow]), (taken.door(), taken.hello(), [theirs])] * 9
+
+
+@pytest.mark.parametrize("way", [refused, more_than_are_taken, with_a_question,
+                                 left_in_a_channel, brought_in_a_channel,
+                                 brought_too_often])
+def test_slow_to_close(server, way):
+    """The clock, the store, the CA wait for none of them, nor does a stop."""
+
+    server.allow("no channel to the door|no channel for worker process")
+    server.allow("its channel is closed")
+    taken, other = take(server)
+    helper = server.helper()
+
+    with socket.create_server(("127.0.0.1", 9999)):
+        slow = taken.lingering(9999)
+        said = way(taken, slow)
+        ours = {slow, *[fd for fd, _, _ in said],
+                *[fd for _, _, fds in said for fd in fds]}
+
+        # or who closes first would not be the last, and have the waiting
+        with Stopped(server):
+            for fd, data, fds in said:
+                taken.send(fd, data, fds)
+            for fd in ours - {taken.door()}:
+                taken.call("close", fd)
+
+        assert tls.handshake(NAME).der == server.pair.der
+        server.signal("USR1")
+        server.wait_log(f"{helper}#.*reopening logs")
+
+        server.signal("TERM", helper)
+        new = server.helper(other_than=[helper])
+        server.wait_log(f"{new}#.*signing for worker process {other}")
+        assert tls.handshake(NAME).der == server.pair.der
+
+
+# the door and the channels
+
+
+def test_door_shut(server):
+    """What it can do: nobody comes any more, and it is said how to mend it."""
+
+    server.allow("has shut the door")
+    taken, other = take(server)
+    helper = server.helper()
+
+    taken.call("shutdown", taken.door(), socket.SHUT_RDWR)
+    server.wait_log(f"{helper}#.*has shut the door")
+    assert tls.handshake(NAME).der == server.pair.der
+
+    server.reload()
+    new = server.helper(timeout=20, other_than=[helper])
+    server.wait_log(f"{new}#.*signing for worker process")
+    assert tls.handshake(NAME).der == server.pair.der

@@ -78,6 +78,14 @@ test_door_knock(void)
 }
 
 
+static ngx_int_t
+test_door_answer(ngx_autocert_hello_t *hello, int *fd)
+{
+    return ngx_autocert_door_answer(test_door[NGX_AUTOCERT_DOOR_HELPER],
+                                    hello, fd);
+}
+
+
 static void
 test_door_expect(ngx_int_t expected, uint32_t pid)
 {
@@ -86,8 +94,7 @@ test_door_expect(ngx_int_t expected, uint32_t pid)
 
     hello.pid = 0;
 
-    assert_int_equal(ngx_autocert_door_answer(test_door, &hello, &fd),
-                     expected);
+    assert_int_equal(test_door_answer(&hello, &fd), expected);
 
     if (expected == NGX_OK) {
         assert_int_equal(hello.worker, 3);
@@ -114,8 +121,7 @@ test_door_channel(void **state)
     ours = test_door_knock();
     assert_true(ours != -1);
 
-    assert_int_equal(ngx_autocert_door_answer(test_door, &hello, &theirs),
-                     NGX_OK);
+    assert_int_equal(test_door_answer(&hello, &theirs), NGX_OK);
     assert_int_equal(hello.worker, 3);
     assert_int_equal(hello.pid, getpid());
 
@@ -319,7 +325,7 @@ test_door_refused(void **state)
     for (t = test_door_cases; t->name; t++) {
         test_door_send(t);
 
-        rc = ngx_autocert_door_answer(test_door, &hello, &fd);
+        rc = test_door_answer(&hello, &fd);
 
         if (rc != NGX_DECLINED) {
             fail_msg("%s: %d", t->name, (int) rc);
@@ -371,6 +377,119 @@ test_door_full(void **state)
 }
 
 
+/* The thread: who is served, who is not, and how it ends. */
+
+static ngx_int_t
+test_door_serve(void *data, int fd, ngx_autocert_hello_t *hello)
+{
+    ngx_int_t  *rc = data;
+
+    assert_int_equal(hello->worker, 3);
+    (void) close(fd);
+    errno = EMFILE;
+
+    return *rc;
+}
+
+
+static void
+test_door_news(int fd, ngx_int_t rc)
+{
+    struct pollfd         pfd;
+    ngx_autocert_knock_t  knock;
+
+    pfd.fd = fd;
+    pfd.events = POLLIN;
+    assert_int_equal(poll(&pfd, 1, 30000), 1);
+
+    assert_int_equal(ngx_autocert_door_knocked(&knock), NGX_OK);
+    assert_int_equal(knock.rc, rc);
+
+    if (rc != NGX_DONE) {
+        assert_int_equal(knock.hello.pid, getpid());
+    }
+
+    if (rc == NGX_ERROR) {
+        assert_int_equal(knock.err, EMFILE);
+    }
+}
+
+
+static void
+test_door_open_leave(void **state)
+{
+    int                   news, fd;
+    u_char                byte;
+    ngx_int_t             rc;
+    ngx_uint_t            i;
+    ngx_autocert_knock_t  knock;
+
+    (void) state;
+
+    assert_int_equal(ngx_autocert_door_leave(), NGX_OK);
+
+    for (i = 0; i < 2; i++) {
+        rc = i ? NGX_ERROR : NGX_OK;
+        news = ngx_autocert_door_open(test_door, test_door_serve, &rc);
+        assert_true(news != -1);
+        assert_int_equal(ngx_autocert_door_knocked(&knock), NGX_DECLINED);
+
+        fd = test_door_knock();
+        test_door_news(news, rc);
+        assert_int_equal(recv(fd, &byte, 1, 0), 0);
+        (void) close(fd);
+
+        test_door_send(&test_door_cases[0]);
+        test_door_news(news, NGX_DECLINED);
+        assert_int_equal(ngx_autocert_door_knocked(&knock), NGX_DECLINED);
+
+        assert_int_equal(ngx_autocert_door_leave(), NGX_OK);
+    }
+}
+
+
+static void
+test_door_open_shut(void **state)
+{
+    int        news;
+    ngx_int_t  rc;
+
+    (void) state;
+
+    news = ngx_autocert_door_open(test_door, test_door_serve, &rc);
+    assert_true(news != -1);
+
+    ngx_autocert_door_close(test_door, NGX_AUTOCERT_DOOR_WORKER);
+    test_door_news(news, NGX_DONE);
+
+    assert_int_equal(ngx_autocert_door_leave(), NGX_OK);
+}
+
+
+/* Nobody reads the news: it can end all the same. */
+
+static void
+test_door_open_full(void **state)
+{
+    int         news;
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    (void) state;
+
+    news = ngx_autocert_door_open(test_door, test_door_serve, &rc);
+    assert_true(news != -1);
+    assert_true(fcntl(news, F_SETPIPE_SZ, 4096) >= 4096);
+
+    for (i = 0; i < 4096 / sizeof(ngx_autocert_knock_t) + 2; i++) {
+        assert_int_equal(send(test_door[NGX_AUTOCERT_DOOR_WORKER], "x", 1, 0),
+                         1);
+    }
+
+    assert_int_equal(ngx_autocert_door_leave(), NGX_OK);
+}
+
+
 #define test_door_unit(f)                                                    \
     cmocka_unit_test_setup_teardown(f, test_door_setup, test_door_teardown)
 
@@ -384,6 +503,9 @@ main(void)
         test_door_unit(test_door_no_helper),
         test_door_unit(test_door_refused),
         test_door_unit(test_door_full),
+        test_door_unit(test_door_open_leave),
+        test_door_unit(test_door_open_shut),
+        test_door_unit(test_door_open_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,7 +160,10 @@ test_keeper_teardown(void **state)
     (void) state;
 
     if (test_keeper) {
-        ngx_autocert_keeper_destroy(test_keeper);
+        if (ngx_autocert_keeper_destroy(test_keeper) != NGX_OK) {
+            return 1;
+        }
+
         test_keeper = NULL;
     }
 
@@ -1370,7 +1373,7 @@ test_keeper_destroy(void **state)
 
     (void) close(lost);
 
-    ngx_autocert_keeper_destroy(test_keeper);
+    assert_int_equal(ngx_autocert_keeper_destroy(test_keeper), NGX_OK);
     test_keeper = NULL;
 
     n = test_keeper_descriptors();
@@ -1378,6 +1381,233 @@ test_keeper_destroy(void **state)
 
     test_keeper_at_end(fd);
     (void) close(deaf);
+}
+
+
+/*
+ * A descriptor whose close takes long, and its peer.  Who closes that, or
+ * reads, ends the waiting.
+ */
+
+static int
+test_keeper_lingering(int *peer)
+{
+    int                 fd, server;
+    u_char              data[4096];
+    socklen_t           len;
+    struct linger       linger;
+    struct sockaddr_in  sin;
+
+    ngx_memzero(data, sizeof(data));
+    ngx_memzero(&sin, sizeof(struct sockaddr_in));
+    sin.sin_family = AF_INET;
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    len = sizeof(struct sockaddr_in);
+
+    server = socket(AF_INET, SOCK_STREAM, 0);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(server != -1 && fd != -1);
+    assert_int_equal(bind(server, (struct sockaddr *) &sin, len), 0);
+    assert_int_equal(listen(server, 1), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *) &sin, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *) &sin, len), 0);
+
+    *peer = accept(server, NULL, NULL);
+    assert_true(*peer != -1);
+    (void) close(server);
+
+    linger.l_onoff = 1;
+    linger.l_linger = 600;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger,
+                                sizeof(struct linger)),
+                     0);
+
+    while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0) { /* void */ }
+
+    return fd;
+}
+
+
+static void
+test_keeper_pass(int fd, int other)
+{
+    struct iovec     iov;
+    struct msghdr    msg;
+    struct cmsghdr  *cmsg;
+
+    union {
+        struct cmsghdr  align;
+        u_char          space[CMSG_SPACE(sizeof(int))];
+    } control;
+
+    iov.iov_base = (u_char *) "x";
+    iov.iov_len = 1;
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+    ngx_memzero(&control, sizeof(control));
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = &control;
+    msg.msg_controllen = sizeof(control);
+
+    cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    ngx_memcpy(CMSG_DATA(cmsg), &other, sizeof(int));
+
+    assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), 1);
+}
+
+
+/*
+ * It holds up the thread of its channel, and nobody else: not the others, not
+ * who looks for the ends, nor who ends the keeper.
+ */
+
+static void
+test_keeper_slow_close(void **state)
+{
+    int                        fd, slow, peer, other;
+    int                        pair[2];
+    ngx_uint_t                 i;
+    struct pollfd              pfd;
+    ngx_autocert_hello_t       hello;
+    ngx_autocert_keeper_end_t  end;
+
+    (void) state;
+
+    other = test_keeper_channel();
+
+    hello.worker = 0;
+    hello.pid = TEST_KEEPER_NOBODY;
+
+    slow = test_keeper_lingering(&peer);
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_PROCESS; i++) {
+        /* behind what ends the channel, before there is a thread */
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+        assert_int_equal(send(pair[0], "x", 1, 0), 1);
+        test_keeper_pass(pair[0], slow);
+
+        if (i + 1 == NGX_AUTOCERT_KEEPER_PROCESS) {
+            (void) close(slow);
+        }
+
+        assert_int_equal(ngx_autocert_keeper_serve(test_keeper, pair[1],
+                                                   &hello),
+                         NGX_OK);
+        (void) close(pair[0]);
+    }
+
+    /* three of them ended at once, the last one to close it waits */
+
+    for (i = 0; i + 1 < NGX_AUTOCERT_KEEPER_PROCESS; i++) {
+        test_keeper_ended(&end);
+        assert_int_equal(end.peer.pid, TEST_KEEPER_NOBODY);
+    }
+
+    pfd.fd = ngx_autocert_keeper_fd(test_keeper);
+    pfd.events = POLLIN;
+    assert_int_equal(poll(&pfd, 1, 100), 0);
+
+    assert_int_equal(ngx_autocert_keeper_channels(test_keeper), 1);
+    assert_int_equal(test_keeper_chain(other, 0)->status,
+                     NGX_AUTOCERT_PROTOCOL_OK);
+
+    fd = test_keeper_serve(TEST_KEEPER_NOBODY);
+    assert_int_equal(test_keeper_recv(fd, &test_keeper_got), NGX_OK);
+
+    assert_int_equal(ngx_autocert_keeper_destroy(test_keeper), NGX_AGAIN);
+    test_keeper_at_end(fd);
+    test_keeper_at_end(other);
+
+    (void) close(peer);
+    assert_int_equal(poll(&pfd, 1, TEST_KEEPER_PATIENCE), 1);
+}
+
+
+/* Channels of one process that end slowly are not without number. */
+
+static void
+test_keeper_process_full(void **state)
+{
+    int                        fd[2], slow, peer[NGX_AUTOCERT_KEEPER_PROCESS];
+    ngx_uint_t                 i;
+    ngx_autocert_hello_t       hello;
+    ngx_autocert_keeper_end_t  end;
+
+    (void) state;
+
+    hello.worker = 0;
+    hello.pid = TEST_KEEPER_NOBODY;
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_PROCESS; i++) {
+        slow = test_keeper_lingering(&peer[i]);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+        test_keeper_pass(fd[0], slow);
+        (void) close(slow);
+
+        assert_int_equal(ngx_autocert_keeper_serve(test_keeper, fd[1],
+                                                   &hello),
+                         NGX_OK);
+        (void) close(fd[0]);
+    }
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(ngx_autocert_keeper_serve(test_keeper, fd[1], &hello),
+                     NGX_ERROR);
+    test_keeper_at_end(fd[0]);
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_PROCESS; i++) {
+        (void) close(peer[i]);
+    }
+
+    for (i = 0; i < NGX_AUTOCERT_KEEPER_PROCESS; i++) {
+        test_keeper_ended(&end);
+    }
+
+    fd[0] = test_keeper_serve(TEST_KEEPER_NOBODY);
+    assert_int_equal(test_keeper_recv(fd[0], &test_keeper_got), NGX_OK);
+    (void) close(fd[0]);
+}
+
+
+/* Files, connections to the CA and the log have descriptors left. */
+
+static void
+test_keeper_reserve(void **state)
+{
+    int                   fd[2], first, second;
+    struct rlimit         limit, tight;
+    ngx_autocert_hello_t  hello;
+
+    (void) state;
+
+    hello.worker = 0;
+    hello.pid = TEST_KEEPER_NOBODY;
+
+    first = test_keeper_channel();
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    tight = limit;
+    tight.rlim_cur = NGX_AUTOCERT_KEEPER_RESERVE + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+
+    second = test_keeper_channel();
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(ngx_autocert_keeper_serve(test_keeper, fd[1], &hello),
+                     NGX_ERROR);
+    assert_int_equal(errno, EMFILE);
+    test_keeper_at_end(fd[0]);
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+    (void) test_keeper_chain(first, 0);
+    (void) close(first);
+    (void) close(second);
 }
 
 
@@ -1528,6 +1758,9 @@ main(void)
         test_keeper_unit(test_keeper_threads),
         test_keeper_unit(test_keeper_deaf_peer),
         test_keeper_unit(test_keeper_destroy),
+        test_keeper_unit(test_keeper_slow_close),
+        test_keeper_unit(test_keeper_process_full),
+        test_keeper_unit(test_keeper_reserve),
         test_keeper_unit(test_keeper_signals),
         test_keeper_unit(test_keeper_full),
     };

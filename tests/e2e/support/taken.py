@@ -90,7 +90,7 @@ class Taken:
         return b"" if value & 0xffffffff else self.get(at + 16, 12)
 
     def seqpackets(self):
-        """{fd: pid of its maker}; the door's is the master."""
+        """{fd: pid of its maker}; the door alone is not of its own making."""
 
         found = {}
         for fd, leads in proc.descriptors(self.pid).items():
@@ -101,8 +101,8 @@ class Taken:
         return found
 
     def door(self):
-        master = proc.stat(self.pid)[1]
-        door, = [fd for fd, pid in self.seqpackets().items() if pid == master]
+        door, = [fd for fd, pid in self.seqpackets().items()
+                 if pid != self.pid]
         return door
 
     def channel_of(self, pid):
