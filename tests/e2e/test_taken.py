@@ -1,15 +1,22 @@
 """A worker that is taken over: nobody but itself has harm of it."""
 
+import hashlib
+import resource
 import socket
 import struct
+import threading
 import time
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from support import proc, tls
 from support.aside import NAME, Stopped, serving
 from support.nginx import BUILD, MODULES
-from support.taken import PROT_ALL, chain, command, take
+from support.taken import (PROT_ALL, SIGN, Taken, chain, command, sign,
+                           take)
 from support.wait import wait_for
 
 
@@ -263,3 +270,220 @@ def test_door_shut(server):
     new = server.helper(timeout=20, other_than=[helper])
     server.wait_log(f"{new}#.*signing for worker process")
     assert tls.handshake(NAME).der == server.pair.der
+
+
+def key_id(server):
+    spki = server.pair.key.public_key().public_bytes(
+        serialization.Encoding.DER,
+        serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).digest()
+
+
+def secret(server):
+    """The private number, as the curve has it."""
+
+    return server.pair.key.private_numbers().private_value.to_bytes(32, "big")
+
+
+ABUSES = [
+    (b"\xff" * 1000, 0, "a malformed message"),
+    (b"\0", 0, "a malformed message"),
+    (bytes(2000), 0, "a message too long"),
+    (b"\xff" * 60000, 0, "a message too long"),
+    (chain()[:-1], 0, "a malformed message"),
+    (chain() + b"\0", 0, "a malformed message"),
+    (chain(index=2), 0, "a name that does not exist"),
+    (chain(index=0xffffffff), 0, "a name that does not exist"),
+    (sign(digest=b""), 0, "a malformed message"),
+    (sign(digest=bytes(65)), 0, "a malformed message"),
+    (chain() * 17, 0, "too many questions at once"),
+    (struct.pack(">IQI", 1, 0, 0), 0, "a malformed message"),
+    (struct.pack(">IQI32sI", SIGN, 1, 0, bytes(32), 0xffffffff), 0,
+     "a malformed message"),
+    (chain(), 1, "a message too long or with descriptors"),
+    (chain(), 253, "a message too long or with descriptors"),
+]
+
+
+def test_channel_abused(server):
+    """No answer, an alert that names it, the end of that channel alone."""
+
+    server.allow("its channel is closed")
+    taken, other = take(server)
+    helper = server.helper()
+    before = len(proc.descriptors(helper))
+
+    with tls.HandshakeStream(NAME, pause=0.005) as stream:
+        for data, descriptors, what in ABUSES:
+            mark = server.mark()
+            channel = taken.ready()
+            taken.send(channel, data, [channel] * descriptors)
+            assert taken.recv(channel) == b""
+            server.wait_log(f"worker process {taken.pid} sent {what}.*, its "
+                            "channel is closed", since=mark)
+            taken.call("close", channel)
+        stream.wait(10)
+
+    assert not stream.failures
+    assert server.helper() == helper
+    wait_for(lambda: len(proc.descriptors(helper)) <= before, 10, "none left")
+
+
+def test_door_abused(server):
+    """Who brings no channel of its own is refused, and named."""
+
+    server.allow("brought no channel to the door")
+    taken, other = take(server)
+    helper = server.helper()
+    before = len(proc.descriptors(helper))
+    ours, theirs = taken.pair()
+    hello, door = taken.hello(), taken.door()
+    unasked = taken.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+    stream = taken.pair(socket.SOCK_STREAM)[1]
+    datagrams = taken.pair(socket.SOCK_DGRAM)[1]
+
+    knocks = [(hello, []), (hello, [theirs] * 2), (hello, [theirs] * 253),
+              (hello, [unasked]), (hello, [stream]), (hello, [datagrams]),
+              (hello, [door]), (hello, [taken.channel_of(helper)]),
+              (hello[:-1], [theirs]), (hello + b"\0", [theirs]),
+              (b"\xff" * 50000, [theirs]), (b"", [theirs]), (b"", []),
+              (taken.hello(pid=other), [theirs]),
+              (taken.hello(pid=server.master), [theirs]),
+              (taken.hello(version=2), [theirs])]
+
+    with tls.HandshakeStream(NAME, pause=0.005) as shakes:
+        for n, (data, fds) in enumerate(knocks, 1):
+            taken.send(door, data, fds)
+            wait_for(lambda: len(server.grep(
+                f"process {taken.pid} brought no channel")) == n, 10, n)
+        for _ in range(2000):
+            taken.send(door, b"x", check=False)
+        shakes.wait(10)
+
+    assert not shakes.failures
+    channel = taken.ready()
+    taken.call("close", channel)
+    wait_for(lambda: len(proc.descriptors(helper)) <= before, 10, "none left")
+    assert server.helper() == helper
+
+
+def test_asks_for_all_there_is(server):
+    """Chains and signatures, under any number; the key is in none of it."""
+
+    taken, other = take(server)
+    digest, id = hashlib.sha256(b"mine").digest(), key_id(server)
+    said = b""
+    channel = taken.ready()
+
+    for number in 0, 1, 1 << 63, (1 << 64) - 1:
+        for question in (chain(0, number), chain(1, number),
+                         sign(digest, id, 0, number),
+                         sign(digest, id, 1, number),
+                         sign(digest, bytes(32), 0, number),
+                         sign(b"d", id, 0, number),
+                         sign(bytes(64), id, 0, number)):
+            taken.send(channel, question)
+            answer = taken.recv(channel)
+            kind, back, status = struct.unpack(">IQI", answer[:16])
+            assert kind == struct.unpack(">I", question[:4])[0]
+            assert back == number and status in (0, 1)
+            said += answer
+
+            if question == sign(digest, id, 0, number):
+                server.pair.key.public_key().verify(
+                    answer[32:], digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+
+    assert secret(server) not in said and server.pair.der in said
+    taken.call("close", channel)
+
+
+def times(n=300):
+    """How long handshakes take, in ms: the median and the worst of 100."""
+
+    took = sorted(tls.handshake(NAME).took * 1000 for _ in range(n))
+    return f"{took[n // 2]:.1f} ms, p99 {took[n * 99 // 100]:.1f} ms"
+
+
+class Flood(threading.Thread):
+    """Frames of questions that are signed, as fast as they are taken."""
+
+    def __init__(self, pid, frame, deaf=False):
+        super().__init__(daemon=True)
+        self.taken = Taken(pid)
+        self.frame, self.deaf = frame, deaf
+        self.answers = 0
+        self.halt = False
+        self.channel = self.taken.ready()
+        self.start()
+
+    def run(self):
+        message = self.taken.message(self.frame)
+        while not self.halt:
+            for _ in range(8):
+                self.taken.call("sendmsg", self.channel, message,
+                                socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT,
+                                check=False)
+            while not self.deaf and self.taken.call(
+                    "recv", self.channel, self.taken.scratch + 65536, 65536,
+                    socket.MSG_DONTWAIT, check=False) > 0:
+                self.answers += 1
+
+    def end(self):
+        self.halt = True
+        self.join(30)
+        assert not self.is_alive()
+        self.taken.call("close", self.channel)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_floods(server, measured, deaf):
+    """The other worker's handshakes: all of them, and how long they take."""
+
+    taken, other = take(server)
+    digest, id = hashlib.sha256(b"mine").digest(), key_id(server)
+
+    measured("handshakes of a worker beside a quiet one", times())
+    flood = Flood(taken.pid, sign(digest, id) * 16, deaf)
+    wait_for(lambda: deaf or flood.answers > 100, 10, "a flood")
+    measured(f"and beside one that floods{' and never reads' * deaf}",
+             times())
+    assert deaf or flood.answers > 500
+    flood.end()
+
+
+def test_closes_in_the_middle(server):
+    """Of a question, of an answer, of the next channel."""
+
+    server.allow("its channel is closed")
+    taken, other = take(server)
+    helper = server.helper()
+    before = len(proc.descriptors(helper))
+    question = sign(bytes(32), key_id(server))
+
+    with tls.HandshakeStream(NAME, pause=0.005) as stream:
+        for i in range(100):
+            channel = taken.knock()
+            for _ in range(i % 4):
+                taken.send(channel, question * 16, check=False)
+            if i % 5 == 0:
+                taken.send(channel, question[:-1], check=False)
+            taken.call("close", channel)
+        stream.wait(10)
+
+    assert not stream.failures
+    wait_for(lambda: len(proc.descriptors(helper)) <= before, 10, "none left")
+    assert server.helper() == helper
+
+
+def test_descriptors(nginx):
+    """The usual soft limit is less than what all channels need."""
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        server = serving(nginx)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert resource.prlimit(server.helper(), resource.RLIMIT_NOFILE) == \
+        (min(1280, hard), hard)
