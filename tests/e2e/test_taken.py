@@ -1,5 +1,6 @@
 """A worker that is taken over: nobody but itself has harm of it."""
 
+import errno
 import hashlib
 import resource
 import socket
@@ -25,6 +26,28 @@ def server(nginx, monkeypatch):
     monkeypatch.setattr("support.nginx.MODULES",
                         [*MODULES, f"{BUILD}/taken.so"])
     return serving(nginx, workers=2)
+
+
+def test_out_of_reach(server):
+    """What one process can do to another, it can not do to the helper."""
+
+    taken, other = take(server)
+    helper = server.helper()
+    key = f"{server.dir}/store/{NAME}/privkey.pem"
+    pidfd_open, pidfd_getfd = 434, 438
+    fd = taken.call("syscall", pidfd_open, helper, 0)
+
+    span = struct.pack("QQ", taken.scratch, 8)
+    for args in (("process_vm_readv", helper, span, 1, span, 1, 0),
+                 ("syscall", pidfd_getfd, fd, 0, 0),
+                 ("ptrace", 16, helper, 0, 0),          # PTRACE_ATTACH
+                 ("kill", helper, 9),
+                 ("prlimit", helper, 7, 0, taken.scratch),
+                 ("open", f"/proc/{helper}/mem\0".encode(), 0),
+                 ("open", f"/proc/{helper}/fd/0\0".encode(), 0),
+                 ("open", f"{key}\0".encode(), 0)):
+        assert taken.call(*args, check=False) in (-errno.EPERM,
+                                                  -errno.EACCES), args[0]
 
 
 # memory
