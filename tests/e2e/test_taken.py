@@ -1,5 +1,6 @@
 """A worker that is taken over: nobody but itself has harm of it."""
 
+import contextlib
 import errno
 import hashlib
 import resource
@@ -14,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from support import proc, tls
-from support.aside import NAME, Stopped, serving
+from support.aside import CONF, NAME
+from support.certs import self_signed
 from support.nginx import BUILD, MODULES
 from support.taken import (PROT_ALL, SIGN, Taken, chain, command, sign,
                            take)
@@ -26,6 +28,24 @@ def server(nginx, monkeypatch):
     monkeypatch.setattr("support.nginx.MODULES",
                         [*MODULES, f"{BUILD}/taken.so"])
     return serving(nginx, workers=2)
+
+
+def serving(nginx, **options):
+    server = nginx(CONF % ("", "", ""), **options)
+    server.pair = self_signed(NAME)
+    server.pair.store(f"{server.dir}/store", NAME)
+    server.start()
+    assert tls.handshake(NAME).der == server.pair.der
+    return server
+
+
+@contextlib.contextmanager
+def stopped(server):
+    helper = server.helper()
+    server.signal("STOP", helper)
+    wait_for(lambda: proc.stat(helper)[0] == "T", 5, "stopped")
+    yield
+    server.signal("CONT", helper)
 
 
 def test_out_of_reach(server):
@@ -175,14 +195,12 @@ def test_commands_behind(server):
     helper = server.helper()
     channel = taken.channel_of(helper)
 
-    server.signal("STOP", helper)
-    wait_for(lambda: proc.stat(helper)[0] == "T", 5, "stopped")
-    for _ in range(3):
-        taken.send(channel, command(OPEN), [taken.fd])
-    mark = server.mark()
-    server.signal("USR1")
-    server.wait_log("reopening logs", since=mark)
-    server.signal("CONT", helper)
+    with stopped(server):
+        for _ in range(3):
+            taken.send(channel, command(OPEN), [taken.fd])
+        mark = server.mark()
+        server.signal("USR1")
+        server.wait_log("reopening logs", since=mark)
 
     server.wait_log(f"{helper}#.*process {taken.pid} wrote to the helper's")
     server.wait_log(f"{helper}#.*reopening logs")
@@ -259,7 +277,7 @@ def test_slow_to_close(server, way):
                 *[fd for _, _, fds in said for fd in fds]}
 
         # or who closes first would not be the last, and have the waiting
-        with Stopped(server):
+        with stopped(server):
             for fd, data, fds in said:
                 taken.send(fd, data, fds)
             for fd in ours - {taken.door()}:
@@ -504,7 +522,7 @@ def test_descriptors(nginx):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
     try:
-        server = serving(nginx)
+        server = serving(nginx, workers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
