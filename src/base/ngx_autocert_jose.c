@@ -15,11 +15,12 @@
 
 
 #define NGX_AUTOCERT_JOSE_COORDINATE  32
-#define NGX_AUTOCERT_JOSE_DER         80  /* a P-256 signature has 72 at most */
 
 
 static ngx_int_t ngx_autocert_jose_coordinate(EVP_PKEY *pkey,
     const char *param, u_char *text, ngx_str_t *value);
+static ngx_int_t ngx_autocert_jose_sign(ngx_autocert_jose_key_t *key,
+    ngx_str_t *message, u_char signature[64]);
 static ngx_int_t ngx_autocert_jose_raw(const u_char *der, size_t len,
     u_char signature[64]);
 static ngx_int_t ngx_autocert_jose_header(ngx_pool_t *pool,
@@ -87,45 +88,6 @@ ngx_autocert_jose_public(ngx_pool_t *pool, EVP_PKEY *pkey,
 
 
 ngx_int_t
-ngx_autocert_jose_sign(void *data, ngx_str_t *message, u_char signature[64])
-{
-    EVP_PKEY *pkey = data;
-
-    size_t       len;
-    ngx_int_t    rc;
-    EVP_MD_CTX  *ctx;
-    u_char       der[NGX_AUTOCERT_JOSE_DER];
-
-    if (ngx_autocert_key_curve(pkey) != NID_X9_62_prime256v1) {
-        return NGX_ERROR;
-    }
-
-    ctx = EVP_MD_CTX_new();
-    if (ctx == NULL) {
-        ERR_clear_error();
-        return NGX_ERROR;
-    }
-
-    rc = NGX_ERROR;
-    len = sizeof(der);
-
-    if (EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, pkey) == 1
-        && EVP_DigestSign(ctx, der, &len, message->data, message->len) == 1)
-    {
-        rc = ngx_autocert_jose_raw(der, len, signature);
-    }
-
-    EVP_MD_CTX_free(ctx);
-
-    if (rc != NGX_OK) {
-        ERR_clear_error();
-    }
-
-    return rc;
-}
-
-
-ngx_int_t
 ngx_autocert_jose_jws(ngx_pool_t *pool, ngx_autocert_jose_key_t *key,
     ngx_str_t *kid, ngx_str_t *nonce, ngx_str_t *url, ngx_str_t *payload,
     ngx_str_t *jws)
@@ -169,7 +131,7 @@ ngx_autocert_jose_jws(ngx_pool_t *pool, ngx_autocert_jose_key_t *key,
     body.len = p - body.data;
     input.len = p - input.data;
 
-    if (key->sign(key->data, &input, signature) != NGX_OK) {
+    if (ngx_autocert_jose_sign(key, &input, signature) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -239,6 +201,33 @@ ngx_autocert_jose_coordinate(EVP_PKEY *pkey, const char *param, u_char *text,
 
     value->data = text;
     value->len = ngx_autocert_base64_encode(text, buf, sizeof(buf)) - text;
+
+    return NGX_OK;
+}
+
+
+/* ES256: r and s, 32 bytes each (RFC 7518, 3.4). */
+
+static ngx_int_t
+ngx_autocert_jose_sign(ngx_autocert_jose_key_t *key, ngx_str_t *message,
+    u_char signature[64])
+{
+    size_t     len;
+    u_char     md[32], der[NGX_AUTOCERT_KEY_SIGNATURE];
+    ngx_str_t  digest;
+
+    digest.data = md;
+    digest.len = sizeof(md);
+    len = sizeof(der);
+
+    if (EVP_Digest(message->data, message->len, md, NULL, EVP_sha256(), NULL)
+           != 1
+        || key->sign(key->data, &digest, der, &len) != NGX_OK
+        || ngx_autocert_jose_raw(der, len, signature) != NGX_OK)
+    {
+        ERR_clear_error();
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }

@@ -9,24 +9,18 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_autocert_key.h"
+
 #include <openssl/evp.h>
-
-
-/*
- * Signs message with the account key: SHA-256 and P-256 for ES256.  The
- * signature is r and s, 32 bytes each (RFC 7518, 3.4).
- */
-typedef ngx_int_t (*ngx_autocert_jose_sign_pt)(void *data, ngx_str_t *message,
-    u_char signature[64]);
 
 
 /* The public half of an account key, and the way to its private half. */
 
 typedef struct {
-    ngx_str_t                  jwk;
-    ngx_str_t                  thumbprint;  /* base64url */
-    ngx_autocert_jose_sign_pt  sign;
-    void                      *data;
+    ngx_str_t              jwk;
+    ngx_str_t              thumbprint;      /* base64url */
+    ngx_autocert_sign_pt   sign;
+    void                  *data;
 } ngx_autocert_jose_key_t;
 
 
@@ -35,10 +29,6 @@ typedef struct {
 /* Fills jwk and thumbprint from a P-256 key (public half is enough). */
 ngx_int_t ngx_autocert_jose_public(ngx_pool_t *pool, EVP_PKEY *pkey,
     ngx_autocert_jose_key_t *key);
-
-/* A sign function whose data is a P-256 EVP_PKEY. */
-ngx_int_t ngx_autocert_jose_sign(void *data, ngx_str_t *message,
-    u_char signature[64]);
 
 /*
  * The flattened JWS of RFC 8555, 6.2, as JSON text.  kid NULL: the header

@@ -15,6 +15,15 @@
 
 
 #define NGX_AUTOCERT_KEY_ID        32
+#define NGX_AUTOCERT_KEY_SIGNATURE 144  /* ECDSA-Sig-Value, P-384 and room */
+
+
+/*
+ * Signs a digest with the private key that data leads to: ECDSA-Sig-Value in
+ * DER.  *len is the room on entry, its length on return.
+ */
+typedef ngx_int_t (*ngx_autocert_sign_pt)(void *data, ngx_str_t *digest,
+    u_char *signature, size_t *len);
 
 
 #pragma GCC visibility push(hidden)

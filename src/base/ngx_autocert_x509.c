@@ -46,6 +46,9 @@ static GENERAL_NAMES *ngx_autocert_x509_san(ngx_str_t *name);
 static const EVP_MD *ngx_autocert_x509_md(EVP_PKEY *key);
 static ngx_int_t ngx_autocert_x509_csr_fill(X509_REQ *req, EVP_PKEY *key,
     ngx_str_t *name);
+static ngx_int_t ngx_autocert_x509_csr_sign(X509_REQ *req, EVP_PKEY *key,
+    ngx_autocert_sign_pt sign, void *data);
+static ASN1_BIT_STRING *ngx_autocert_x509_bits(u_char *p, size_t len);
 static ngx_autocert_chain_t *ngx_autocert_x509_build(
     ngx_autocert_x509_spec_t *spec);
 static ngx_int_t ngx_autocert_x509_build_name(X509 *cert, ngx_str_t *name);
@@ -73,8 +76,8 @@ ngx_autocert_x509_md(EVP_PKEY *key)
 
 
 ngx_int_t
-ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key, ngx_str_t *name,
-    ngx_str_t *der)
+ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key,
+    ngx_autocert_sign_pt sign, void *data, ngx_str_t *name, ngx_str_t *der)
 {
     int        len;
     u_char    *p;
@@ -85,7 +88,9 @@ ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key, ngx_str_t *name,
 
     req = X509_REQ_new();
 
-    if (req && ngx_autocert_x509_csr_fill(req, key, name) == NGX_OK) {
+    if (req && ngx_autocert_x509_csr_fill(req, key, name) == NGX_OK
+        && ngx_autocert_x509_csr_sign(req, key, sign, data) == NGX_OK)
+    {
         len = i2d_X509_REQ(req, &p);
     }
 
@@ -114,15 +119,9 @@ ngx_autocert_x509_csr_fill(X509_REQ *req, EVP_PKEY *key, ngx_str_t *name)
 {
     ngx_int_t                 rc;
     X509_NAME                *subject;
-    const EVP_MD             *md;
     GENERAL_NAMES            *san;
     ASN1_OCTET_STRING        *ip;
     STACK_OF(X509_EXTENSION) *extensions;
-
-    md = ngx_autocert_x509_md(key);
-    if (md == NULL) {
-        return NGX_ERROR;
-    }
 
     rc = NGX_ERROR;
     extensions = NULL;
@@ -149,8 +148,7 @@ ngx_autocert_x509_csr_fill(X509_REQ *req, EVP_PKEY *key, ngx_str_t *name)
         || X509_REQ_set_version(req, X509_REQ_VERSION_1) != 1
         || X509_REQ_set_subject_name(req, subject) != 1
         || X509_REQ_set_pubkey(req, key) != 1
-        || X509_REQ_add_extensions(req, extensions) != 1
-        || X509_REQ_sign(req, key, md) <= 0)
+        || X509_REQ_add_extensions(req, extensions) != 1)
     {
         goto done;
     }
@@ -165,6 +163,101 @@ done:
     ASN1_OCTET_STRING_free(ip);
 
     return rc;
+}
+
+
+static ngx_int_t
+ngx_autocert_x509_csr_sign(X509_REQ *req, EVP_PKEY *key,
+    ngx_autocert_sign_pt sign, void *data)
+{
+    int               n, nid;
+    u_char           *tbs, hash[EVP_MAX_MD_SIZE];
+    u_char            signature[NGX_AUTOCERT_KEY_SIGNATURE];
+    size_t            len;
+    ngx_int_t         rc;
+    ngx_str_t         digest;
+    X509_ALGOR       *algor;
+    unsigned int      hash_len;
+    const EVP_MD     *md;
+    ASN1_BIT_STRING  *bits;
+
+    md = ngx_autocert_x509_md(key);
+
+    if (md == NULL
+        || OBJ_find_sigid_by_algs(&nid, EVP_MD_get_type(md), EVP_PKEY_EC)
+           != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    tbs = NULL;
+    bits = NULL;
+    rc = NGX_ERROR;
+    algor = X509_ALGOR_new();
+
+    /* RFC 5758, 3.2: the algorithm has no parameters */
+
+    if (algor == NULL
+        || X509_ALGOR_set0(algor, OBJ_nid2obj(nid), V_ASN1_UNDEF, NULL) != 1
+        || X509_REQ_set1_signature_algo(req, algor) != 1)
+    {
+        goto done;
+    }
+
+    n = i2d_re_X509_REQ_tbs(req, &tbs);
+
+    if (n <= 0 || EVP_Digest(tbs, n, hash, &hash_len, md, NULL) != 1) {
+        goto done;
+    }
+
+    digest.data = hash;
+    digest.len = hash_len;
+    len = sizeof(signature);
+
+    if (sign(data, &digest, signature, &len) != NGX_OK) {
+        goto done;
+    }
+
+    bits = ngx_autocert_x509_bits(signature, len);
+
+    if (bits) {
+        X509_REQ_set0_signature(req, bits);
+        rc = NGX_OK;
+    }
+
+done:
+
+    OPENSSL_free(tbs);
+    X509_ALGOR_free(algor);
+
+    return rc;
+}
+
+
+/*
+ * Out of its DER: what is set otherwise loses zero bits at its end, unless one
+ * reaches into the structure.
+ */
+
+static ASN1_BIT_STRING *
+ngx_autocert_x509_bits(u_char *p, size_t len)
+{
+    u_char         der[3 + NGX_AUTOCERT_KEY_SIGNATURE];
+    const u_char  *in;
+
+    /* a length of one byte (X.690, 8.1.3.4), which P-384 never exceeds */
+
+    if (len > 126) {
+        return NULL;
+    }
+
+    der[0] = V_ASN1_BIT_STRING;
+    der[1] = (u_char) (1 + len);
+    der[2] = 0;
+    ngx_memcpy(&der[3], p, len);
+    in = der;
+
+    return d2i_ASN1_BIT_STRING(NULL, &in, 3 + len);
 }
 
 

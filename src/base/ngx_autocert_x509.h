@@ -35,9 +35,12 @@ typedef struct {
 
 #pragma GCC visibility push(hidden)
 
-/* PKCS#10 for one DNS name: subjectAltName, and CN if it fits 64 bytes. */
+/*
+ * PKCS#10 for one DNS name: subjectAltName, and CN if it fits 64 bytes.  Of
+ * key the public half is enough; sign(data) signs with the private one.
+ */
 ngx_int_t ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key,
-    ngx_str_t *name, ngx_str_t *der);
+    ngx_autocert_sign_pt sign, void *data, ngx_str_t *name, ngx_str_t *der);
 
 /*
  * PEM: only certificates, white space between them, nothing behind; each but

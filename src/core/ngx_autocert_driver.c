@@ -7,6 +7,8 @@
 #include "ngx_autocert_plan.h"
 #include "ngx_autocert_solver.h"
 #include "ngx_autocert_sweep.h"
+#include "../keys/ngx_autocert_signer.h"
+
 
 typedef struct {
     ngx_autocert_helper_t         *helper;
@@ -53,6 +55,8 @@ static ngx_int_t ngx_autocert_driver_note(ngx_autocert_driver_t *d,
 static void ngx_autocert_driver_save(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
 static void ngx_autocert_driver_key(ngx_autocert_driver_t *d);
+static ngx_int_t ngx_autocert_driver_csr(ngx_autocert_driver_t *d,
+    ngx_str_t *csr);
 static ngx_int_t ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_driver_count(ngx_autocert_driver_t *d,
@@ -569,9 +573,7 @@ ngx_autocert_driver_key(ngx_autocert_driver_t *d)
         return;
     }
 
-    if (ngx_autocert_x509_csr(d->pool, d->key, &d->name->name, &csr)
-        != NGX_OK)
-    {
+    if (ngx_autocert_driver_csr(d, &csr) != NGX_OK) {
         (void) ngx_autocert_fail(&fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
                                  "the CSR could not be made");
         ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
@@ -579,6 +581,26 @@ ngx_autocert_driver_key(ngx_autocert_driver_t *d)
     }
 
     ngx_autocert_flow_key(&d->flow, &csr);
+}
+
+
+static ngx_int_t
+ngx_autocert_driver_csr(ngx_autocert_driver_t *d, ngx_str_t *csr)
+{
+    ngx_int_t               rc;
+    ngx_autocert_signer_t  *signer;
+
+    signer = ngx_autocert_signer_create(d->key);
+    if (signer == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_autocert_x509_csr(d->pool, d->key, ngx_autocert_signer_sign,
+                               signer, &d->name->name, csr);
+
+    ngx_autocert_signer_free(signer);
+
+    return rc;
 }
 
 

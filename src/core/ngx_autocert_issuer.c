@@ -1,5 +1,6 @@
 
 #include "ngx_autocert_issuer.h"
+#include "../keys/ngx_autocert_signer.h"
 
 #include <openssl/obj_mac.h>
 
@@ -23,6 +24,7 @@ ngx_autocert_issuer(ngx_autocert_helper_t *helper, ngx_pool_t *pool,
     ngx_int_t               rc;
     ngx_str_t               kid;
     ngx_array_t             contacts;
+    ngx_autocert_signer_t  *signer;
     ngx_autocert_issuer_t  *issuer = &ngx_autocert_issuer_account;
 
     if (issuer->pool) {
@@ -42,10 +44,14 @@ ngx_autocert_issuer(ngx_autocert_helper_t *helper, ngx_pool_t *pool,
     issuer->kid.len = kid.len;
     issuer->kid.data = ngx_pstrdup(helper->cycle->pool, &kid);
 
+    signer = ngx_autocert_signer_create(key);
+
     if (issuer->kid.data == NULL
+        || signer == NULL
         || ngx_autocert_jose_public(helper->cycle->pool, key, &issuer->key)
            != NGX_OK)
     {
+        ngx_autocert_signer_free(signer);
         EVP_PKEY_free(key);
         (void) ngx_autocert_fail(fail, pool, NGX_AUTOCERT_FAIL_INTERNAL,
                                  "the account's key is not one of P-256");
@@ -54,8 +60,8 @@ ngx_autocert_issuer(ngx_autocert_helper_t *helper, ngx_pool_t *pool,
 
     ngx_autocert_issuer_key = key;
 
-    issuer->key.sign = ngx_autocert_jose_sign;
-    issuer->key.data = key;
+    issuer->key.sign = ngx_autocert_signer_sign;
+    issuer->key.data = signer;
     issuer->directory = helper->acf->ca;
     issuer->contacts = &helper->acf->contacts;
     issuer->pool = helper->cycle->pool;

@@ -769,7 +769,7 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size)
 {
-    u_char                       signature[NGX_AUTOCERT_SIGNER_SIZE];
+    u_char                       signature[NGX_AUTOCERT_KEY_SIGNATURE];
     ngx_int_t                    rc;
     ngx_autocert_keeper_pair_t  *pair;
 

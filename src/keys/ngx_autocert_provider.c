@@ -407,7 +407,7 @@ ngx_autocert_provider_key_get(void *data, OSSL_PARAM params[])
     }
 
     p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MAX_SIZE);
-    if (p && OSSL_PARAM_set_int(p, NGX_AUTOCERT_SIGNER_SIZE) != 1) {
+    if (p && OSSL_PARAM_set_int(p, NGX_AUTOCERT_KEY_SIGNATURE) != 1) {
         return 0;
     }
 
@@ -507,7 +507,7 @@ ngx_autocert_provider_sign(void *data, unsigned char *signature, size_t *len,
     ngx_autocert_provider_ctx_t  *ctx = data;
 
     if (signature == NULL) {
-        *len = NGX_AUTOCERT_SIGNER_SIZE;
+        *len = NGX_AUTOCERT_KEY_SIGNATURE;
         return 1;
     }
 

@@ -3,7 +3,6 @@
 #include <ngx_core.h>
 
 #include "ngx_autocert_signer.h"
-#include "../base/ngx_autocert_x509.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -115,9 +114,11 @@ ngx_autocert_signer_free(ngx_autocert_signer_t *signer)
 
 
 ngx_int_t
-ngx_autocert_signer_sign(ngx_autocert_signer_t *signer, ngx_str_t *digest,
-    u_char *signature, size_t *len)
+ngx_autocert_signer_sign(void *data, ngx_str_t *digest, u_char *signature,
+    size_t *len)
 {
+    ngx_autocert_signer_t *signer = data;
+
 #if (NGX_AUTOCERT_NETTLE)
     if (signer->nettle) {
         return ngx_autocert_signer_nettle(signer, digest, signature, len);

@@ -12,10 +12,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../base/ngx_autocert_key.h"
+
 #include <openssl/evp.h>
-
-
-#define NGX_AUTOCERT_SIGNER_SIZE  144   /* ECDSA-Sig-Value, P-384 and room */
 
 
 typedef struct ngx_autocert_signer_s  ngx_autocert_signer_t;
@@ -28,11 +27,11 @@ ngx_autocert_signer_t *ngx_autocert_signer_create(EVP_PKEY *key);
 void ngx_autocert_signer_free(ngx_autocert_signer_t *signer);
 
 /*
- * ECDSA over digest (cut to the order of the curve by FIPS 186-4); from any
- * thread.  *len is the room on entry, the length of the DER on return.
+ * An ngx_autocert_sign_pt whose data is a signer: ECDSA over digest (cut to
+ * the order of the curve by FIPS 186-4); from any thread.
  */
-ngx_int_t ngx_autocert_signer_sign(ngx_autocert_signer_t *signer,
-    ngx_str_t *digest, u_char *signature, size_t *len);
+ngx_int_t ngx_autocert_signer_sign(void *data, ngx_str_t *digest,
+    u_char *signature, size_t *len);
 
 /* The name of the library that signs with this key. */
 char *ngx_autocert_signer_library(ngx_autocert_signer_t *signer);

@@ -156,8 +156,8 @@ static void sim_judge(sim_t *sim);
 static ngx_uint_t sim_most(ngx_uint_t *counts, ngx_uint_t n,
     ngx_uint_t *sum);
 static void sim_rule(sim_t *sim, ngx_uint_t broken, const char *fmt, ...);
-static ngx_int_t sim_sign(void *data, ngx_str_t *message,
-    u_char signature[64]);
+static ngx_int_t sim_sign(void *data, ngx_str_t *digest, u_char *signature,
+    size_t *len);
 static uint32_t sim_same(void);
 static ngx_uint_t sim_option(const char *text, ngx_uint_t max);
 static void sim_bug(const char *what);
@@ -1107,12 +1107,13 @@ sim_rule(sim_t *sim, ngx_uint_t broken, const char *fmt, ...)
 
 
 static ngx_int_t
-sim_sign(void *data, ngx_str_t *message, u_char signature[64])
+sim_sign(void *data, ngx_str_t *digest, u_char *signature, size_t *len)
 {
     (void) data;
-    (void) message;
+    (void) digest;
 
-    ngx_memset(signature, 's', 64);
+    *len = 8;
+    ngx_memcpy(signature, "\x30\x06\x02\x01\x01\x02\x01\x01", 8);
 
     return NGX_OK;
 }

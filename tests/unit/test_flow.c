@@ -16,6 +16,7 @@
 
 #include "../../src/acme/ngx_autocert_flow.h"
 #include "../../src/base/ngx_autocert_base64.h"
+#include "../../src/keys/ngx_autocert_signer.h"
 #include "ngx_stub.h"
 
 
@@ -167,7 +168,8 @@ static const char  *test_resources[] = {
 };
 
 
-static EVP_PKEY    *test_key;
+static EVP_PKEY               *test_key;
+static ngx_autocert_signer_t  *test_signer;    /* of test_key */
 
 /* for type: the answer brings no nonce */
 static const char   test_no_nonce[] = "application/problem+json";
@@ -224,8 +226,8 @@ test_init(test_t *t, const test_case_t *c)
     assert_int_equal(ngx_autocert_jose_public(t->pool, test_key,
                                               &t->issuer.key),
                      NGX_OK);
-    t->issuer.key.sign = ngx_autocert_jose_sign;
-    t->issuer.key.data = test_key;
+    t->issuer.key.sign = ngx_autocert_signer_sign;
+    t->issuer.key.data = test_signer;
 
     test_str(&t->order.name, "example.org");
     test_str(&t->order.challenge, "http-01");
@@ -3307,8 +3309,9 @@ test_setup(void **state)
     (void) state;
 
     test_key = EVP_EC_gen("P-256");
+    test_signer = ngx_autocert_signer_create(test_key);
 
-    return test_key == NULL;
+    return test_signer == NULL;
 }
 
 
@@ -3317,6 +3320,7 @@ test_teardown(void **state)
 {
     (void) state;
 
+    ngx_autocert_signer_free(test_signer);
     EVP_PKEY_free(test_key);
 
     return 0;

@@ -17,6 +17,7 @@
 #include "../../src/base/ngx_autocert_base64.h"
 #include "../../src/base/ngx_autocert_jose.h"
 #include "../../src/base/ngx_autocert_json.h"
+#include "../../src/keys/ngx_autocert_signer.h"
 #include "ngx_stub.h"
 
 
@@ -148,6 +149,15 @@ test_jose_key(test_jose_vector_t *v, int selection)
 
 
 static void
+test_jose_signer(ngx_autocert_jose_key_t *key, EVP_PKEY *pkey)
+{
+    key->sign = ngx_autocert_signer_sign;
+    key->data = ngx_autocert_signer_create(pkey);
+    assert_non_null(key->data);
+}
+
+
+static void
 test_jose_verify(EVP_PKEY *pkey, ngx_str_t *message, u_char *raw)
 {
     int          len;
@@ -235,9 +245,7 @@ test_jose_thumbprint(void **state)
 static void
 test_jose_other_keys(void **state)
 {
-    u_char                    signature[64];
     EVP_PKEY                 *keys[4];
-    ngx_str_t                 message;
     ngx_uint_t                i;
     ngx_autocert_jose_key_t   key;
 
@@ -246,8 +254,6 @@ test_jose_other_keys(void **state)
     keys[2] = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     keys[3] = EVP_RSA_gen(2048);
 
-    ngx_str_set(&message, "message");
-
     for (i = 0; i < 4; i++) {
         assert_non_null(keys[i]);
         ngx_memzero(&key, sizeof(key));
@@ -255,66 +261,10 @@ test_jose_other_keys(void **state)
         assert_int_equal(ngx_autocert_jose_public(*state, keys[i], &key),
                          NGX_ERROR);
         assert_int_equal(key.jwk.len, 0);
-        assert_int_equal(ngx_autocert_jose_sign(keys[i], &message, signature),
-                         NGX_ERROR);
         assert_int_equal(ERR_peek_error(), 0);
 
         EVP_PKEY_free(keys[i]);
     }
-}
-
-
-/* often enough for an r or s that is shorter than 32 bytes */
-
-static void
-test_jose_signature(void **state)
-{
-    u_char       buf[100], signature[64];
-    EVP_PKEY    *pkey;
-    ngx_str_t    message;
-    ngx_uint_t   i, short_r, short_s;
-
-    (void) state;
-
-    pkey = test_jose_key(&test_jose_vectors[0], EVP_PKEY_KEYPAIR);
-    short_r = 0;
-    short_s = 0;
-
-    for (i = 0; short_r == 0 || short_s == 0; i++) {
-        message.data = buf;
-        message.len = ngx_sprintf(buf, "message %ui", i) - buf;
-
-        ngx_memset(signature, 0xff, 64);
-        assert_int_equal(ngx_autocert_jose_sign(pkey, &message, signature),
-                         NGX_OK);
-
-        test_jose_verify(pkey, &message, signature);
-
-        short_r += (signature[0] == 0);
-        short_s += (signature[32] == 0);
-    }
-
-    EVP_PKEY_free(pkey);
-}
-
-
-static void
-test_jose_sign_without_secret(void **state)
-{
-    u_char      signature[64];
-    EVP_PKEY   *pkey;
-    ngx_str_t   message;
-
-    (void) state;
-
-    pkey = test_jose_key(&test_jose_vectors[0], EVP_PKEY_PUBLIC_KEY);
-    ngx_str_set(&message, "message");
-
-    assert_int_equal(ngx_autocert_jose_sign(pkey, &message, signature),
-                     NGX_ERROR);
-    assert_int_equal(ERR_peek_error(), 0);
-
-    EVP_PKEY_free(pkey);
 }
 
 
@@ -331,7 +281,7 @@ test_jose_member(ngx_pool_t *pool, ngx_autocert_json_t *json, const char *name,
 
 static ngx_str_t
 test_jose_open(ngx_pool_t *pool, EVP_PKEY *pkey, ngx_str_t *jws,
-    ngx_str_t *payload)
+    ngx_str_t *payload, u_char *raw_signature)
 {
     char                 *err;
     u_char               *p;
@@ -360,7 +310,57 @@ test_jose_open(ngx_pool_t *pool, EVP_PKEY *pkey, ngx_str_t *jws,
 
     test_jose_verify(pkey, &input, signature.data);
 
+    if (raw_signature) {
+        ngx_memcpy(raw_signature, signature.data, 64);
+    }
+
     return header;
+}
+
+
+/* often enough for an r or s that is shorter than 32 bytes */
+
+static void
+test_jose_signature(void **state)
+{
+    u_char                    buf[100], signature[64];
+    EVP_PKEY                 *pkey;
+    ngx_str_t                 nonce, url, payload, jws, out;
+    ngx_uint_t                i, short_r, short_s;
+    ngx_pool_t               *pool;
+    ngx_autocert_jose_key_t   key;
+
+    (void) state;
+
+    pkey = test_jose_key(&test_jose_vectors[0], EVP_PKEY_KEYPAIR);
+    test_jose_signer(&key, pkey);
+    ngx_str_set(&key.jwk, "{}");
+    ngx_str_set(&nonce, "bm9uY2U");
+    ngx_str_set(&url, "https://ca.example/");
+    short_r = 0;
+    short_s = 0;
+
+    for (i = 0; short_r == 0 || short_s == 0; i++) {
+        pool = ngx_create_pool(4096, &ngx_stub_log);
+        assert_non_null(pool);
+
+        payload.data = buf;
+        payload.len = ngx_sprintf(buf, "message %ui", i) - buf;
+
+        assert_int_equal(ngx_autocert_jose_jws(pool, &key, NULL, &nonce, &url,
+                                               &payload, &jws),
+                         NGX_OK);
+
+        (void) test_jose_open(pool, pkey, &jws, &out, signature);
+
+        short_r += (signature[0] == 0);
+        short_s += (signature[32] == 0);
+
+        ngx_destroy_pool(pool);
+    }
+
+    ngx_autocert_signer_free(key.data);
+    EVP_PKEY_free(pkey);
 }
 
 
@@ -374,8 +374,7 @@ test_jose_jws(void **state)
     pkey = test_jose_key(&test_jose_vectors[0], EVP_PKEY_KEYPAIR);
     assert_int_equal(ngx_autocert_jose_public(*state, pkey, &key), NGX_OK);
 
-    key.sign = ngx_autocert_jose_sign;
-    key.data = pkey;
+    test_jose_signer(&key, pkey);
 
     ngx_str_set(&kid, "https://ca.example/acct/1");
     ngx_str_set(&nonce, "bm9uY2U");
@@ -388,7 +387,7 @@ test_jose_jws(void **state)
                                            &payload, &jws),
                      NGX_OK);
 
-    header = test_jose_open(*state, pkey, &jws, &out);
+    header = test_jose_open(*state, pkey, &jws, &out, NULL);
 
     test_jose_is(&header, "{\"alg\":\"ES256\","
                           "\"kid\":\"https://ca.example/acct/1\","
@@ -402,7 +401,7 @@ test_jose_jws(void **state)
                                            NULL, &jws),
                      NGX_OK);
 
-    (void) test_jose_open(*state, pkey, &jws, &out);
+    (void) test_jose_open(*state, pkey, &jws, &out, NULL);
     assert_int_equal(out.len, 0);
     assert_non_null(strstr((char *) ngx_pstrdup(*state, &jws),
                            "\"payload\":\"\","));
@@ -413,7 +412,7 @@ test_jose_jws(void **state)
                                            &payload, &jws),
                      NGX_OK);
 
-    header = test_jose_open(*state, pkey, &jws, &out);
+    header = test_jose_open(*state, pkey, &jws, &out, NULL);
 
     test_jose_is(&header, "{\"alg\":\"ES256\",\"jwk\":{\"crv\":\"P-256\","
              "\"kty\":\"EC\","
@@ -421,6 +420,7 @@ test_jose_jws(void **state)
              "\"y\":\"eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk\"},"
              "\"nonce\":\"bm9uY2U\",\"url\":\"https://ca.example/new-order\"}");
 
+    ngx_autocert_signer_free(key.data);
     EVP_PKEY_free(pkey);
 }
 
@@ -439,8 +439,7 @@ test_jose_hostile(void **state)
     pkey = test_jose_key(&test_jose_vectors[0], EVP_PKEY_KEYPAIR);
     assert_int_equal(ngx_autocert_jose_public(*state, pkey, &key), NGX_OK);
 
-    key.sign = ngx_autocert_jose_sign;
-    key.data = pkey;
+    test_jose_signer(&key, pkey);
 
     ngx_str_set(&kid, "\\");
     ngx_str_set(&nonce, "x\",\"alg\":\"none\",\"y\":\"\n");
@@ -450,7 +449,7 @@ test_jose_hostile(void **state)
                                            NULL, &jws),
                      NGX_OK);
 
-    header = test_jose_open(*state, pkey, &jws, &out);
+    header = test_jose_open(*state, pkey, &jws, &out, NULL);
     json = ngx_autocert_json_parse(*state, &header, &err);
     assert_non_null(json);
 
@@ -467,40 +466,93 @@ test_jose_hostile(void **state)
                      NGX_OK);
     test_jose_is(&value, "https://ca.example/\"}");
 
+    ngx_autocert_signer_free(key.data);
     EVP_PKEY_free(pkey);
 }
 
 
+typedef struct {
+    ngx_str_t   der;            /* NULL: refused */
+    ngx_uint_t  calls;
+} test_jose_hook_t;
+
+
 static ngx_int_t
-test_jose_refuse(void *data, ngx_str_t *message, u_char signature[64])
+test_jose_hook(void *data, ngx_str_t *digest, u_char *signature, size_t *len)
 {
-    (void) signature;
+    test_jose_hook_t *hook = data;
 
-    assert_int_not_equal(message->len, 0);
-    *(ngx_uint_t *) data += 1;
+    hook->calls++;
+    assert_int_equal(digest->len, 32);
 
-    return NGX_ERROR;
+    if (hook->der.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    assert_true(hook->der.len <= *len);
+    ngx_memcpy(signature, hook->der.data, hook->der.len);
+    *len = hook->der.len;
+
+    return NGX_OK;
 }
 
+
+/* Refused, not DER, and an r that has no place in a signature of P-256. */
 
 static void
 test_jose_refused(void **state)
 {
     ngx_str_t                 text, jws;
-    ngx_uint_t                calls;
+    ngx_uint_t                i;
+    test_jose_hook_t          hook;
     ngx_autocert_jose_key_t   key;
 
-    calls = 0;
+    static ngx_str_t  signatures[] = {
+        ngx_null_string,
+        ngx_string(""),
+        ngx_string("\x30\x06\x02\x01\x01\x02\x01"),
+        ngx_string("\x30\x26\x02\x21\x01" "0123456789abcdef0123456789abcdef"
+                   "\x02\x01\x01")
+    };
+
     ngx_str_set(&text, "x");
     ngx_str_set(&key.jwk, "{}");
 
-    key.sign = test_jose_refuse;
-    key.data = &calls;
+    key.sign = test_jose_hook;
+    key.data = &hook;
+
+    for (i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
+        hook.der = signatures[i];
+        hook.calls = 0;
+
+        assert_int_equal(ngx_autocert_jose_jws(*state, &key, NULL, &text,
+                                               &text, &text, &jws),
+                         NGX_ERROR);
+        assert_int_equal(hook.calls, 1);
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+}
+
+
+static void
+test_jose_without_secret(void **state)
+{
+    EVP_PKEY                 *pkey;
+    ngx_str_t                 text, jws;
+    ngx_autocert_jose_key_t   key;
+
+    pkey = test_jose_key(&test_jose_vectors[0], EVP_PKEY_PUBLIC_KEY);
+    test_jose_signer(&key, pkey);
+    ngx_str_set(&key.jwk, "{}");
+    ngx_str_set(&text, "x");
 
     assert_int_equal(ngx_autocert_jose_jws(*state, &key, NULL, &text, &text,
                                            &text, &jws),
                      NGX_ERROR);
-    assert_int_equal(calls, 1);
+    assert_int_equal(ERR_peek_error(), 0);
+
+    ngx_autocert_signer_free(key.data);
+    EVP_PKEY_free(pkey);
 }
 
 
@@ -547,8 +599,7 @@ test_jose_no_memory(void **state)
 
     assert_int_equal(n, 3);
 
-    key.sign = ngx_autocert_jose_sign;
-    key.data = pkey;
+    test_jose_signer(&key, pkey);
 
     for (n = 1; /* void */ ; n++) {
         ngx_stub_fail_at = n;
@@ -571,6 +622,7 @@ test_jose_no_memory(void **state)
                      NGX_ERROR);
     ngx_stub_fail_at = 0;
 
+    ngx_autocert_signer_free(key.data);
     EVP_PKEY_free(pkey);
 }
 
@@ -582,7 +634,7 @@ main(void)
         cmocka_unit_test(test_jose_thumbprint),
         cmocka_unit_test(test_jose_other_keys),
         cmocka_unit_test(test_jose_signature),
-        cmocka_unit_test(test_jose_sign_without_secret),
+        cmocka_unit_test(test_jose_without_secret),
         cmocka_unit_test(test_jose_jws),
         cmocka_unit_test(test_jose_hostile),
         cmocka_unit_test(test_jose_refused),

@@ -238,7 +238,7 @@ test_provider_private_half(void **state)
 static void
 test_provider_digest_sign(void **state)
 {
-    u_char       signature[NGX_AUTOCERT_SIGNER_SIZE];
+    u_char       signature[NGX_AUTOCERT_KEY_SIGNATURE];
     size_t       len;
     ngx_uint_t   i, k;
     EVP_MD_CTX  *ctx;

@@ -197,7 +197,7 @@ test_signer_once(ngx_autocert_signer_t *signer, EVP_PKEY *key,
     u_char *digest, size_t digest_len)
 {
     size_t     len;
-    u_char     signature[NGX_AUTOCERT_SIGNER_SIZE];
+    u_char     signature[NGX_AUTOCERT_KEY_SIGNATURE];
     ngx_str_t  d;
 
     d.data = digest;
@@ -374,7 +374,7 @@ test_signer_scalars(void **state)
 static void
 test_signer_room(void **state)
 {
-    u_char                  digest[32], room[NGX_AUTOCERT_SIGNER_SIZE];
+    u_char                  digest[32], room[NGX_AUTOCERT_KEY_SIGNATURE];
     size_t                  i, n, len;
     EVP_PKEY               *key;
     ngx_str_t               d;
@@ -425,7 +425,7 @@ test_signer_public(void **state)
 {
     int                     n;
     size_t                  len;
-    u_char                 *der, digest[32], room[NGX_AUTOCERT_SIGNER_SIZE];
+    u_char                 *der, digest[32], room[NGX_AUTOCERT_KEY_SIGNATURE];
     EVP_PKEY               *key, *pub;
     ngx_str_t               d;
     ngx_uint_t              i;

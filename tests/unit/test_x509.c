@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "../../src/base/ngx_autocert_x509.h"
+#include "../../src/keys/ngx_autocert_signer.h"
 #include "ngx_stub.h"
 
 
@@ -699,39 +700,97 @@ static struct {
 };
 
 
+/* What signs a CSR, and how. */
+
+typedef struct {
+    ngx_autocert_signer_t  *signer;
+    ngx_str_t               der;        /* instead; NULL: refused */
+    ngx_uint_t              calls;
+    size_t                  digest;
+    u_char                  last;       /* byte of the signature */
+} test_x509_hook_t;
+
+
+static ngx_int_t
+test_x509_hook(void *data, ngx_str_t *digest, u_char *signature, size_t *len)
+{
+    test_x509_hook_t *hook = data;
+
+    hook->calls++;
+    hook->digest = digest->len;
+
+    if (hook->signer) {
+        assert_int_equal(ngx_autocert_signer_sign(hook->signer, digest,
+                                                  signature, len),
+                         NGX_OK);
+        hook->last = signature[*len - 1];
+        return NGX_OK;
+    }
+
+    if (hook->der.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    assert_true(hook->der.len <= *len);
+    ngx_memcpy(signature, hook->der.data, hook->der.len);
+    *len = hook->der.len;
+
+    return NGX_OK;
+}
+
+
+static X509_REQ *
+test_x509_csr_verified(EVP_PKEY *key, ngx_str_t *name, test_x509_hook_t *hook)
+{
+    EVP_PKEY      *public;
+    X509_REQ      *req;
+    ngx_str_t      der;
+    const u_char  *p;
+
+    hook->calls = 0;
+
+    assert_int_equal(ngx_autocert_x509_csr(test_x509_pool, key,
+                                           test_x509_hook, hook, name, &der),
+                     NGX_OK);
+    assert_int_equal(hook->calls, 1);
+
+    p = der.data;
+    req = d2i_X509_REQ(NULL, &p, der.len);
+    assert_non_null(req);
+    assert_ptr_equal(p, der.data + der.len);
+
+    public = X509_REQ_get0_pubkey(req);
+    assert_int_equal(EVP_PKEY_eq(public, key), 1);
+    assert_int_equal(X509_REQ_verify(req, public), 1);
+
+    return req;
+}
+
+
 static void
 test_x509_csr(void **state)
 {
     int                        len, nid;
     char                       cn[256], san[512];
-    EVP_PKEY                  *key, *public;
+    EVP_PKEY                  *key;
     X509_REQ                  *req;
-    ngx_str_t                  der;
     ngx_uint_t                 i, n;
-    const u_char              *p;
+    test_x509_hook_t           hook;
     STACK_OF(X509_EXTENSION)  *extensions;
 
     (void) state;
 
     for (i = 0; i < 2; i++) {
         key = ngx_autocert_key_create(test_x509_nids[i]);
+        hook.signer = ngx_autocert_signer_create(key);
+        assert_non_null(hook.signer);
 
         for (n = 0; n < sizeof(test_x509_names) / sizeof(test_x509_names[0]);
              n++)
         {
-            assert_int_equal(ngx_autocert_x509_csr(test_x509_pool, key,
-                                                   &test_x509_names[n].name,
-                                                   &der),
-                             NGX_OK);
+            req = test_x509_csr_verified(key, &test_x509_names[n].name, &hook);
 
-            p = der.data;
-            req = d2i_X509_REQ(NULL, &p, der.len);
-            assert_non_null(req);
-            assert_ptr_equal(p, der.data + der.len);
-
-            public = X509_REQ_get0_pubkey(req);
-            assert_int_equal(EVP_PKEY_eq(public, key), 1);
-            assert_int_equal(X509_REQ_verify(req, public), 1);
+            assert_int_equal(hook.digest, i ? 48 : 32);
             assert_int_equal(X509_REQ_get_version(req), 0);
 
             nid = X509_REQ_get_signature_nid(req);
@@ -758,8 +817,67 @@ test_x509_csr(void **state)
             X509_REQ_free(req);
         }
 
+        /* until one's last byte is zero: all bits of a signature are its */
+
+        do {
+            X509_REQ_free(test_x509_csr_verified(key, &test_x509_names[0].name,
+                                                 &hook));
+        } while (hook.last);
+
+        ngx_autocert_signer_free(hook.signer);
         EVP_PKEY_free(key);
     }
+}
+
+
+/* By the hook; and what is too long, and would read well as another length. */
+
+static void
+test_x509_csr_refused(void **state)
+{
+    u_char             room[129];
+    ngx_str_t          der, name;
+    ngx_uint_t         i;
+    test_x509_hook_t   hook;
+
+    (void) state;
+
+    ngx_str_set(&name, "example.com");
+    ngx_memset(room, 2, sizeof(room));
+    ngx_memzero(&hook, sizeof(hook));
+
+    for (i = 0; i < 2; i++) {
+        hook.der.data = i ? room : NULL;
+        hook.der.len = sizeof(room);
+
+        assert_int_equal(ngx_autocert_x509_csr(test_x509_pool,
+                                               test_x509_key[2],
+                                               test_x509_hook, &hook, &name,
+                                               &der),
+                         NGX_ERROR);
+        assert_int_equal(hook.calls, i + 1);
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+}
+
+
+static ngx_int_t
+test_x509_csr_of(EVP_PKEY *key, ngx_str_t *name)
+{
+    ngx_int_t          rc;
+    ngx_str_t          der;
+    test_x509_hook_t   hook;
+
+    ngx_memzero(&hook, sizeof(hook));
+    hook.signer = ngx_autocert_signer_create(key);
+    assert_non_null(hook.signer);
+
+    rc = ngx_autocert_x509_csr(test_x509_pool, key, test_x509_hook, &hook,
+                               name, &der);
+
+    ngx_autocert_signer_free(hook.signer);
+
+    return rc;
 }
 
 
@@ -767,7 +885,7 @@ static void
 test_x509_csr_bad(void **state)
 {
     EVP_PKEY   *key;
-    ngx_str_t   der, name, empty;
+    ngx_str_t   name, empty;
 
     (void) state;
 
@@ -775,24 +893,17 @@ test_x509_csr_bad(void **state)
     ngx_str_null(&empty);
 
     key = EVP_RSA_gen(1024);
-    assert_int_equal(ngx_autocert_x509_csr(test_x509_pool, key, &name, &der),
-                     NGX_ERROR);
+    assert_int_equal(test_x509_csr_of(key, &name), NGX_ERROR);
     EVP_PKEY_free(key);
 
-    assert_int_equal(ngx_autocert_x509_csr(test_x509_pool, test_x509_key[2],
-                                           &empty, &der),
-                     NGX_ERROR);
+    assert_int_equal(test_x509_csr_of(test_x509_key[2], &empty), NGX_ERROR);
 
     ngx_str_set(&name, "exa\0mple.com");
-    assert_int_equal(ngx_autocert_x509_csr(test_x509_pool, test_x509_key[2],
-                                           &name, &der),
-                     NGX_ERROR);
+    assert_int_equal(test_x509_csr_of(test_x509_key[2], &name), NGX_ERROR);
 
     ngx_str_set(&name, "example.com");
     ngx_stub_fail_at = 1;
-    assert_int_equal(ngx_autocert_x509_csr(test_x509_pool, test_x509_key[2],
-                                           &name, &der),
-                     NGX_ERROR);
+    assert_int_equal(test_x509_csr_of(test_x509_key[2], &name), NGX_ERROR);
     ngx_stub_fail_at = 0;
 
     assert_int_equal(ERR_peek_error(), 0);
@@ -1748,6 +1859,7 @@ main(void)
         cmocka_unit_test(test_x509_key_leaves_nothing),
         cmocka_unit_test(test_x509_key_id),
         cmocka_unit_test(test_x509_csr),
+        cmocka_unit_test(test_x509_csr_refused),
         cmocka_unit_test(test_x509_csr_bad),
         cmocka_unit_test(test_x509_self_signed),
         cmocka_unit_test(test_x509_alpn),
