@@ -78,7 +78,7 @@ SWITCHES   = $(addprefix $(BUILD)/unit/test_switch_,asan plain ucontext \
                aarch64)
 UNIT_BINS  = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,\
                $(filter-out %/test_switch.c,$(wildcard tests/unit/test_*.c))) \
-             $(SWITCHES)
+             $(BUILD)/unit/test_signer_openssl $(SWITCHES)
 FUZZ_BINS  = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
                $(wildcard tests/fuzz/fuzz_*.c))
 
@@ -126,6 +126,14 @@ $(eval $(call layer,sim,$(SIM_CC)))
 $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
                       $(ARCHIVES:%=$(BUILD)/unit/%)
 	@gcc -fsanitize=address,undefined -o $@ $(GROUP) -lcmocka
+
+# the signer as it is where there is no Nettle
+
+$(BUILD)/unit/test_signer_openssl: tests/unit/test_signer.c \
+        src/keys/ngx_autocert_signer.c src/keys/ngx_autocert_signer.h \
+        $(BUILD)/unit/libbase.a $(BUILD)/unit/libngx.a
+	@$(filter-out -M%,$(UNIT_CC)) $(WARN) -DNGX_AUTOCERT_NETTLE=0 -o $@ \
+	    $(filter-out %.h,$^) -lcmocka -lcrypto -lpthread
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
                       $(ARCHIVES:%=$(BUILD)/fuzz/%)
