@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan deps deps-test unit ctgrind fuzz simulate e2e lint check \
+.PHONY: all asan ucontext deps deps-test unit ctgrind fuzz simulate e2e lint check \
         check-deep check-matrix bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
@@ -49,6 +49,17 @@ asan:			## both modules with AddressSanitizer, in build/asan/
 	    CFLAGS="$(ASAN_FLAGS)" $(SHARED:$(BUILD)/%=objs/%)
 	@cp $(SHARED:$(BUILD)/%=$(BUILD)/asan/nginx/objs/%) $(BUILD)/asan/
 	@gcc $(WARN) -shared -fPIC -o $(BUILD)/asan/keep.so tests/hostile/keep.c
+
+# with libc's switch between stacks, as on processors that have none of ours
+# (E2E_MODULES=build/ucontext make e2e runs it)
+
+ucontext:		## both modules with ucontext, in build/ucontext/
+	@scripts/nginx-tree $(BUILD)/ucontext
+	@$(MAKE) -s -C $(BUILD)/ucontext/nginx -f objs/Makefile \
+	    CC="$(CC) -DNGX_AUTOCERT_UCONTEXT=1" $(SHARED:$(BUILD)/%=objs/%)
+	@cp $(SHARED:$(BUILD)/%=$(BUILD)/ucontext/nginx/objs/%) \
+	    $(BUILD)/ucontext/
+	@nm -u $(BUILD)/ucontext/ngx_autocert_module.so | grep -q swapcontext
 
 # one after the other: they share that tree
 $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
@@ -240,7 +251,7 @@ $(BUILD)/bench/%: bench/%.c
 
 # all that takes minutes; HOSTILE_SECONDS=60 is a short one
 
-check-deep: all asan $(addprefix $(BUILD)/,hostile clock.so unit/test_signer)
+check-deep: all asan ucontext $(addprefix $(BUILD)/,hostile clock.so unit/test_signer)
 check-deep: ctgrind
 check-deep:		## what takes too long for each change
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
@@ -249,6 +260,8 @@ check-deep:		## what takes too long for each change
 	@cd tests/e2e && E2E_ASAN=1 HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),600) \
 	    $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_fiber.py test_gap.py test_hostile.py
+	@cd tests/e2e && E2E_MODULES=$(BUILD)/ucontext \
+	    $(PYTHON) -B -m pytest test_fiber.py
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_budget.py test_changes.py test_clock.py test_fairness.py \
 	    test_holds.py test_resume.py test_windows.py

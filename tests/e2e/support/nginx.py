@@ -15,7 +15,8 @@ BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 ASAN = os.environ.get("E2E_ASAN")
 BINARY = os.environ.get("NGINX", shutil.which("nginx") or "/usr/sbin/nginx")
 
-MODULES = [f"{BUILD}{'/asan' if ASAN else ''}/{name}.so"
+BUILT = os.environ.get("E2E_MODULES", f"{BUILD}/asan" if ASAN else BUILD)
+MODULES = [os.path.join(TOP, BUILT, f"{name}.so")
            for name in ("ngx_autocert_module", "ngx_http_autocert_module")]
 
 # where the modules of other packages are
