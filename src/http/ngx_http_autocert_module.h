@@ -62,6 +62,10 @@ void ngx_http_autocert_beside(ngx_http_core_srv_conf_t *cscf);
 ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,
     ngx_http_core_srv_conf_t *cscf);
 
+/* The session id context of a server: of all that makes it another one. */
+ngx_int_t ngx_http_autocert_session_context(ngx_conf_t *cf,
+    ngx_http_core_srv_conf_t *cscf);
+
 /* Is the connection one of a TLS listener? */
 ngx_uint_t ngx_http_autocert_shakes(ngx_connection_t *c);
 
