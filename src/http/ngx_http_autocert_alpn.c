@@ -19,8 +19,6 @@ static int ngx_http_autocert_alpn_begin(ngx_ssl_conn_t *ssl, int *alert,
 static ngx_uint_t ngx_http_autocert_alpn_offered(ngx_ssl_conn_t *ssl);
 static size_t ngx_http_autocert_alpn_reread(ngx_ssl_conn_t *ssl,
     const unsigned char **data);
-static ngx_int_t ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl,
-    ngx_str_t *name);
 static ngx_int_t ngx_http_autocert_alpn_switch(ngx_ssl_conn_t *ssl);
 static SSL_CTX *ngx_http_autocert_alpn_context(ngx_conf_t *cf);
 static void ngx_http_autocert_alpn_free(void *data);
@@ -96,13 +94,23 @@ ngx_http_autocert_alpn(ngx_conf_t *cf, ngx_http_ssl_srv_conf_t *sscf)
 static int
 ngx_http_autocert_alpn_begin(ngx_ssl_conn_t *ssl, int *alert, void *data)
 {
+    int        rc;
     ngx_str_t  name;
 
     if (!ngx_http_autocert_alpn_offered(ssl)) {
-        return ngx_http_ssl_servername(ssl, alert, data);
+        rc = ngx_http_ssl_servername(ssl, alert, data);
+
+        if (rc == SSL_TLSEXT_ERR_OK
+            && ngx_http_autocert_session_begin(ssl) != NGX_OK)
+        {
+            *alert = SSL_AD_ACCESS_DENIED;
+            return SSL_TLSEXT_ERR_ALERT_FATAL;
+        }
+
+        return rc;
     }
 
-    if (ngx_http_autocert_alpn_name(ssl, &name) == NGX_OK
+    if (ngx_http_autocert_hello_name(ssl, &name) == NGX_OK
         && ngx_autocert_alpn(&name) == NGX_OK
         && ngx_http_autocert_alpn_switch(ssl) == NGX_OK)
     {
@@ -185,10 +193,8 @@ ngx_http_autocert_alpn_reread(ngx_ssl_conn_t *ssl, const unsigned char **data)
 }
 
 
-/* The one host_name of the server_name extension (RFC 6066, 3). */
-
-static ngx_int_t
-ngx_http_autocert_alpn_name(ngx_ssl_conn_t *ssl, ngx_str_t *name)
+ngx_int_t
+ngx_http_autocert_hello_name(ngx_ssl_conn_t *ssl, ngx_str_t *name)
 {
     size_t                len;
     const unsigned char  *p;

@@ -20,6 +20,13 @@ typedef struct {
 } ngx_http_autocert_main_conf_t;
 
 
+#define NGX_HTTP_AUTOCERT_SESSION  32   /* bytes of a session id context */
+
+
+typedef SSL_SESSION *(*ngx_http_autocert_session_pt)(ngx_ssl_conn_t *ssl,
+    const u_char *id, int len, int *copy);
+
+
 typedef struct {
     ngx_flag_t                enable;
     ngx_uint_t                challenge;
@@ -34,6 +41,10 @@ typedef struct {
     ngx_array_t               names;        /* ngx_uint_t: of all, sorted */
     unsigned                  fallback:1;   /* ssl_certificate is there */
     unsigned                  tls:1;        /* some listener speaks TLS */
+
+    /* NGINX's look-up of a session, of a listener's first server */
+    ngx_http_autocert_session_pt   session_get;
+    u_char                    session[NGX_HTTP_AUTOCERT_SESSION];
 } ngx_http_autocert_srv_conf_t;
 
 
@@ -65,6 +76,18 @@ ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,
 /* The session id context of a server: of all that makes it another one. */
 ngx_int_t ngx_http_autocert_session_context(ngx_conf_t *cf,
     ngx_http_core_srv_conf_t *cscf);
+
+/*
+ * Lets the handshakes of a listener, if a server of ours is there, take up
+ * sessions of the server that SNI names, and of no other.
+ */
+void ngx_http_autocert_session_listen(ngx_http_conf_addr_t *addr);
+
+/* NGINX has chosen the server.  NGX_ERROR: the session is another's. */
+ngx_int_t ngx_http_autocert_session_begin(ngx_ssl_conn_t *ssl);
+
+/* The one host_name of the server_name extension (RFC 6066, 3). */
+ngx_int_t ngx_http_autocert_hello_name(ngx_ssl_conn_t *ssl, ngx_str_t *name);
 
 /* Is the connection one of a TLS listener? */
 ngx_uint_t ngx_http_autocert_shakes(ngx_connection_t *c);
