@@ -234,7 +234,7 @@ $(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
 e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so taken.so nostack.so)
-e2e: $(BUILD)/clock.so
+e2e: $(BUILD)/clock.so $(addprefix $(BUILD)/bench/,handshakes waits.so)
 e2e:	## end to end (E2E=arguments for pytest)
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)
 

@@ -17,9 +17,9 @@
  * the instant at which they were due: a server that stalls cannot hide it.
  *
  * A line of JSON goes to standard output: operations done and failed, seconds
- * until the last was done, percentiles of the latency in microseconds.  Why
- * operations failed goes to standard error.  Exit status: 0 all went well,
- * 1 something failed, 2 trouble.
+ * until the last was done, percentiles of the latency in microseconds, and the
+ * latencies of the slowest.  Why operations failed goes to standard error.
+ * Exit status: 0 all went well, 1 something failed, 2 trouble.
  *
  * Some functions of libcrypto's that libssl calls are replaced below by cheaper
  * ones, or the client would be what is measured: signatures and certificates
@@ -50,6 +50,7 @@
 #define MAX_TOLD      5
 #define MAX_FAILED    1000
 #define STALLED       10000     /* ms */
+#define SLOWEST       100
 #define SECOND        UINT64_C(1000000000)
 
 #define REQUEST       "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"
@@ -723,7 +724,13 @@ report(uint64_t took)
         printf(", \"p%g\": %.1f", parts[i], percentile(parts[i]));
     }
 
-    printf("}\n");
+    printf(", \"slowest\": [");
+
+    for (i = (done > SLOWEST) ? done - SLOWEST : 0; i < done; i++) {
+        printf("%.1f%s", latencies[i] / 1000.0, (i + 1 < done) ? ", " : "");
+    }
+
+    printf("]}\n");
 }
 
 

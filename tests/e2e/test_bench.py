@@ -1,0 +1,36 @@
+"""The bench runs, and says of each target what became of it."""
+
+import json
+import os
+import subprocess
+
+from support import namespace
+from support.nginx import TOP
+
+CASE = "beside60-1.3-p384-1w"
+
+
+def test_bench(tmp_path):
+    """In namespaces of its own, as quickly as it can; no time is judged."""
+
+    results = f"{tmp_path}/results.json"
+    env = {**os.environ, "BENCH_QUICK": "1", "BENCH_PAIRS": "1",
+           "BENCH_CASES": CASE, "BENCH_RESULTS": results}
+    del env[namespace.MARK]
+
+    done = subprocess.run([f"{TOP}/scripts/bench"], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=60)
+    assert done.returncode == 0, done.stdout
+
+    with open(results) as f:
+        found = json.load(f)
+
+    assert list(found["cases"]) == [CASE]
+    assert len(found["marks"]) == 3
+    assert "\ntargets: " in done.stdout
+
+    for metric in "p50", "p99", "p99.9":
+        values = found["cases"][CASE]["summary"][metric]
+        assert {"stock", "autocert", "autocert/stock"} <= set(values)
+        assert all(v["median"] > 0 for k, v in values.items() if "-" not in k)
