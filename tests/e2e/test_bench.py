@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 
 from support import namespace
 from support.nginx import TOP
@@ -34,3 +36,18 @@ def test_bench(tmp_path):
         values = found["cases"][CASE]["summary"][metric]
         assert {"stock", "autocert", "autocert/stock"} <= set(values)
         assert all(v["median"] > 0 for k, v in values.items() if "-" not in k)
+
+
+def test_targets_are_documented():
+    loader = SourceFileLoader("bench", f"{TOP}/scripts/bench")
+    bench = module_from_spec(spec_from_loader("bench", loader))
+    loader.exec_module(bench)
+
+    with open(f"{TOP}/docs/PERFORMANCE.md") as f:
+        rows = [line.rsplit("|", 2)[0] + "|"
+                for line in f.read().partition("## Targets")[2].splitlines()
+                if line.startswith("| `")]
+
+    labels = dict([bench.CPU, bench.RATE, bench.P50, bench.P99, bench.P999])
+    assert rows == [f"| `{target.cases}` | {labels[target.metric]} | "
+                    f"{target.text} |" for target in bench.TARGETS]
