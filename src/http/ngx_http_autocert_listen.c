@@ -30,16 +30,16 @@ ngx_http_autocert_listen(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 
             bits = ngx_http_autocert_listen_addr(&addr[j]);
 
-            if (bits & NGX_AUTOCERT_LISTEN_TLS) {
-                sscf = ngx_http_conf_get_module_srv_conf(
-                                addr[j].default_server, ngx_http_ssl_module);
+            /* also where "ssl on" or QUIC speaks TLS */
 
-                if (ngx_http_autocert_alpn(cf, sscf) != NGX_OK) {
-                    return NGX_ERROR;
-                }
+            sscf = ngx_http_conf_get_module_srv_conf(addr[j].default_server,
+                                                     ngx_http_ssl_module);
 
-                ngx_http_autocert_session_listen(&addr[j]);
+            if (ngx_http_autocert_alpn(cf, sscf) != NGX_OK) {
+                return NGX_ERROR;
             }
+
+            ngx_http_autocert_session_listen(&addr[j]);
 
             /* NGINX has the port in the order of the host, and 0 for unix: */
 

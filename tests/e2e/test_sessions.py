@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import shutil
 
 import pytest
@@ -105,10 +106,14 @@ def setup(nginx, place):
 
     pairs = {name: self_signed(name) for name in (ONE, TWO, "www." + ONE)}
 
-    def make(shared, one="none", port=443, two="none", name=TWO, names=ONE):
+    def make(shared, one="none", port=443, two="none", name=TWO, names=ONE,
+             listen="listen %s ssl;"):
         text = SERVERS % (SHARED.get(shared, BOTH), names, WANTS[one], port, name,
                           WANTS[two])
+        text = re.sub(r"listen (\d+) ssl;", lambda m: listen % m.group(1), text)
         server = nginx(text.replace("{place}", place), workers=1)
+        if 'unknown directive "ssl"' in server.test().stdout:
+            pytest.skip("this NGINX does not have it")
         for name, pair in pairs.items():
             pair.store(f"{server.dir}/store", name)
         return server.start()
@@ -190,6 +195,17 @@ def test_not_under_another_name(setup, place, shared, port):
     for version in VERSIONS:
         context = client(place, version)
         refused(context, TWO, taken(context), port)
+
+
+def test_ssl_on(setup, place):
+    """What "listen ... ssl" was, for all of a server's listeners."""
+
+    setup("ticket", listen="listen %s; ssl on;")
+
+    for version in VERSIONS:
+        context = client(place, version)
+        refused(context, TWO, taken(context))
+        taken(context, TWO, b"two")
 
 
 @pytest.mark.parametrize("shared", [*SHARED, "both"])
