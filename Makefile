@@ -14,8 +14,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan ucontext deps deps-test unit ctgrind fuzz simulate e2e lint check \
-        check-deep check-matrix bench demo help clean FORCE
+.PHONY: all asan ucontext deps deps-test unit ctgrind fuzz simulate e2e \
+        lint analyse check check-deep check-matrix bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
 
@@ -71,7 +71,7 @@ $(BUILD)/ngx_http_autocert_module.so: $(BUILD)/ngx_autocert_module.so
 NGX      = $(or $(NGINX_SRC),$(BUILD)/nginx-src)
 NGX_INCS = $(addprefix -isystem $(BUILD)/nginx/,objs src/core src/event \
              src/event/modules src/event/quic src/os/unix src/http \
-             src/http/modules)
+             src/http/modules src/http/v2 src/http/v3)
 NGX_SRCS = $(addprefix src/core/ngx_,array.c buf.c crc32.c hash.c inet.c \
              list.c md5.c palloc.c parse.c parse_time.c queue.c rbtree.c \
              sha1.c string.c)
@@ -241,6 +241,9 @@ e2e:	## end to end (E2E=arguments for pytest)
 lint: $(SHARED)		## style of the sources, honesty of the layers
 	@scripts/style
 	@scripts/symbols $(OBJS)
+
+analyse: $(SHARED)	## gcc's analyzer, clang-tidy and cppcheck over src/
+	@FILES="$(FILES)" scripts/analyse $(NGX_INCS)
 
 check:			## every test that CI runs; installs what it needs
 	@scripts/check

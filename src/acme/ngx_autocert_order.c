@@ -490,15 +490,17 @@ ngx_autocert_authz_read(ngx_autocert_flow_t *flow,
     if (!ngx_autocert_order_identifier(
             ngx_autocert_json_get(json, "identifier"), &flow->order->name))
     {
-        return ngx_autocert_flow_nonsense(flow, "authorization",
+        (void) ngx_autocert_flow_nonsense(flow, "authorization",
                                           "it is not for this name");
+        return NGX_ERROR;
     }
 
     array = ngx_autocert_json_get(json, "challenges");
 
     if (array == NULL || array->type != NGX_AUTOCERT_JSON_ARRAY) {
-        return ngx_autocert_flow_nonsense(flow, "authorization",
+        (void) ngx_autocert_flow_nonsense(flow, "authorization",
                                           "it has no list of challenges");
+        return NGX_ERROR;
     }
 
     *challenges = array;

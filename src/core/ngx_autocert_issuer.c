@@ -77,6 +77,7 @@ ngx_autocert_issuer_read(ngx_autocert_helper_t *helper, ngx_pool_t *pool,
     ngx_array_t *contacts, EVP_PKEY **key, ngx_str_t *kid,
     ngx_autocert_fail_t *fail)
 {
+    *key = NULL;
     ngx_str_null(kid);
 
     if (ngx_array_init(contacts, pool, 4, sizeof(ngx_str_t)) != NGX_OK) {

@@ -193,7 +193,8 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
 static ngx_uint_t
 ngx_autocert_plan_is(ngx_str_t *a, ngx_str_t *b)
 {
-    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+    return a->len == b->len
+           && (a->len == 0 || ngx_memcmp(a->data, b->data, a->len) == 0);
 }
 
 
@@ -1119,6 +1120,7 @@ ngx_autocert_plan_window(ngx_autocert_plan_t *plan, ngx_uint_t index,
         state->renew_at = 0;
         rc = NGX_AUTOCERT_PLAN_ABSURD;
 
+    /* NOLINTNEXTLINE(bugprone-branch-clone): the order of the cases counts */
     } else if (same) {
         rc = NGX_AUTOCERT_PLAN_SAME;
 

@@ -1,4 +1,5 @@
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-*): the C library's own */
 #define _GNU_SOURCE
 
 #include "ngx_autocert_switch.h"

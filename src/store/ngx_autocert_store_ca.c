@@ -83,6 +83,7 @@ ngx_autocert_store_ca_dir(ngx_autocert_store_t *store, ngx_str_t *url,
     ngx_int_t                 rc;
     ngx_autocert_store_dir_t  accounts;
 
+    /* cppcheck-suppress ctuuninitvar ; whoever calls has set the two */
     accounts.pool = dir->pool;
     accounts.fail = dir->fail;
 
@@ -553,6 +554,7 @@ ngx_autocert_issued_dir(ngx_autocert_store_t *store, ngx_str_t *url,
         return ngx_autocert_store_file_failed(dir, NULL, "look in", ENOMEM);
     }
 
+    ca.fd = -1;
     ca.pool = dir->pool;
     ca.fail = dir->fail;
 
