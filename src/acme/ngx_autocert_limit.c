@@ -30,6 +30,10 @@ ngx_autocert_limit_retry(ngx_str_t *text, time_t now)
 
     static ngx_str_t  form = ngx_string("2026-11-26 00:00:00 UTC");
 
+    if (text->len == 0) {
+        return 0;
+    }
+
     last = text->data + text->len;
     p = ngx_autocert_limit_after(text->data, last, "retry after ");
 
@@ -145,6 +149,10 @@ ngx_autocert_limit_scope(ngx_str_t *name, ngx_autocert_fail_t *fail)
     ngx_uint_t   other;
 
     text = &fail->detail;
+
+    if (text->len == 0) {
+        return NGX_AUTOCERT_FAIL_CA;
+    }
 
     if (ngx_autocert_limit_says(text, "exact set")) {
         return NGX_AUTOCERT_FAIL_NAME;

@@ -119,7 +119,7 @@ ngx_autocert_account_is_contact(ngx_str_t *contact)
     size_t  i;
 
     for (i = 0; i < contact->len; i++) {
-        if (contact->data[i] <= 0x20 || contact->data[i] == 0x7f) {
+        if (contact->data[i] <= 0x20 || contact->data[i] >= 0x7f) {
             return 0;
         }
     }

@@ -4,9 +4,11 @@
  *
  *     byte 0      settings: 1, an order is resumed; 2, the account is known;
  *                 4, tls-alpn-01; 8, a certificate is replaced; 16, a look
- *                 at its window; 32, new contacts
- *     responses   status in hundreds and 3 flags (1 byte), length of the body
- *                 (2 bytes), body; a status byte of 0: the response is lost
+ *                 at its window; 32, new contacts; 64, the name is an
+ *                 address and there are contacts
+ *     responses   status and 4 flags (1 byte), length of the body (2 bytes),
+ *                 body; a status byte of 0: the response is lost
+ *     events      ahead of a response, a byte each: see fuzz_event()
  *
  * Whatever it says, the flow ends, in bounded time and requests, and leaves
  * no token behind; a goal without an order leaves that of others alone.
@@ -30,6 +32,12 @@ typedef struct {
     const uint8_t  *pos;
     const uint8_t  *end;
     ngx_uint_t      nonce;
+    time_t          now;
+    time_t          late;
+    ngx_uint_t      no_memory;      /* for the engine */
+    ngx_uint_t      helpless;       /* whom the engine asks for something */
+    const char     *bad_nonce;
+    const char     *retry_after;
 } fuzz_t;
 
 
@@ -66,6 +74,39 @@ fuzz_str(ngx_str_t *str, const char *text)
 }
 
 
+/* Returns 0 if it is none. */
+
+static ngx_uint_t
+fuzz_event(fuzz_t *fuzz, ngx_uint_t event)
+{
+    switch (event) {
+
+    case 11:
+        fuzz->late = 110;
+        return 1;
+
+    case 12:
+        fuzz->bad_nonce = "not base64url";
+        return 1;
+
+    case 13:
+        fuzz->no_memory = 1;
+        return 1;
+
+    case 14:
+        fuzz->helpless = 1;
+        return 1;
+
+    case 15:
+        fuzz->retry_after = "90";
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
 /* Returns 0 if there is no response. */
 
 static ngx_uint_t
@@ -74,6 +115,18 @@ fuzz_response(fuzz_t *fuzz, ngx_autocert_response_t *response, u_char *nonce)
     u_char      *body;
     uint8_t      flags;
     ngx_uint_t   i;
+
+    fuzz->bad_nonce = NULL;
+    fuzz->retry_after = "3";
+
+    while (fuzz->pos < fuzz->end && fuzz_event(fuzz, *fuzz->pos & 0x0f)) {
+        fuzz->pos++;
+    }
+
+    /* once: an engine takes a longer step for a clock that was set */
+
+    fuzz->now += fuzz->late;
+    fuzz->late = 0;
 
     if (fuzz->end - fuzz->pos < 3) {
         return 0;
@@ -107,13 +160,17 @@ fuzz_response(fuzz_t *fuzz, ngx_autocert_response_t *response, u_char *nonce)
     }
 
     if (flags & 0x20) {
-        fuzz_str(&response->retry_after, "3");
+        fuzz_str(&response->retry_after, fuzz->retry_after);
     }
 
     if (flags & 0x40) {
         response->nonce.data = nonce;
         response->nonce.len = ngx_sprintf(nonce, "n%ui", fuzz->nonce++)
                               - nonce;
+
+        if (fuzz->bad_nonce) {
+            fuzz_str(&response->nonce, fuzz->bad_nonce);
+        }
     }
 
     fuzz_str(&response->content_type, (flags & 0x80)
@@ -125,16 +182,29 @@ fuzz_response(fuzz_t *fuzz, ngx_autocert_response_t *response, u_char *nonce)
 
 
 static void
-fuzz_send(fuzz_t *fuzz, ngx_autocert_flow_t *flow, time_t now,
+fuzz_lost(fuzz_t *fuzz, ngx_autocert_flow_t *flow, ngx_uint_t kind)
+{
+    ngx_autocert_fail_t  fail;
+
+    ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+    fail.kind = kind;
+    ngx_str_set(&fail.why, "lost");
+
+    ngx_autocert_flow_lost(flow, fuzz->now, &fail);
+}
+
+
+static void
+fuzz_send(fuzz_t *fuzz, ngx_autocert_flow_t *flow,
     ngx_autocert_request_t *request)
 {
     u_char                    nonce[32];
     ngx_pool_t               *pool;
     ngx_autocert_url_t        url;
-    ngx_autocert_fail_t       fail;
     ngx_autocert_response_t   response;
 
     fuzz_assert(ngx_autocert_message_url(&request->url, &url) == NGX_OK);
+    fuzz_assert(fuzz->now < FUZZ_NOW + NGX_AUTOCERT_FLOW_LIFE);
     fuzz_assert((request->method == NGX_AUTOCERT_POST)
                 == (request->body.len != 0));
     fuzz_assert(flow->goal != NGX_AUTOCERT_GOAL_WINDOW
@@ -150,14 +220,13 @@ fuzz_send(fuzz_t *fuzz, ngx_autocert_flow_t *flow, time_t now,
                 == NGX_OK);
 
     if (fuzz_response(fuzz, &response, nonce)) {
-        ngx_autocert_flow_took(flow, now, &response);
+        ngx_stub_fail_at = fuzz->no_memory;
+        ngx_autocert_flow_took(flow, fuzz->now, &response);
+        ngx_stub_fail_at = 0;
         ngx_free(response.body.data);
 
     } else {
-        ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
-        fail.kind = NGX_AUTOCERT_FAIL_NETWORK;
-        ngx_str_set(&fail.why, "lost");
-        ngx_autocert_flow_lost(flow, now, &fail);
+        fuzz_lost(fuzz, flow, NGX_AUTOCERT_FAIL_NETWORK);
     }
 
     ngx_destroy_pool(pool);
@@ -200,74 +269,113 @@ fuzz_failed(ngx_autocert_fail_t *fail)
 
 
 static void
+fuzz_solve(ngx_autocert_action_t *action, ngx_str_t *token,
+    ngx_uint_t *published)
+{
+    fuzz_assert(action->token.len >= 16 && action->token.len <= 128);
+
+    if (action->publish) {
+        fuzz_assert(!*published);
+        *token = action->token;
+
+    } else if (*published) {
+        fuzz_assert(token->len == action->token.len
+                    && ngx_memcmp(token->data, action->token.data, token->len)
+                       == 0);
+    }
+
+    *published = action->publish;
+}
+
+
+static void
+fuzz_key(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
+{
+    ngx_str_t  csr;
+
+    fuzz_str(&csr, fuzz->helpless ? "" : "CSR");
+
+    ngx_stub_fail_at = fuzz->no_memory;
+    ngx_autocert_flow_key(flow, &csr);
+    ngx_stub_fail_at = 0;
+}
+
+
+/* Returns 1 at the end. */
+
+static ngx_uint_t
+fuzz_act(fuzz_t *fuzz, ngx_autocert_flow_t *flow,
+    ngx_autocert_action_t *action, ngx_str_t *token, ngx_uint_t *published)
+{
+    switch (action->type) {
+
+    case NGX_AUTOCERT_FLOW_SEND:
+        fuzz_send(fuzz, flow, &action->request);
+        return 0;
+
+    case NGX_AUTOCERT_FLOW_WAIT:
+        fuzz_assert(action->until > fuzz->now
+                    && action->until <= FUZZ_NOW + NGX_AUTOCERT_FLOW_LIFE);
+        fuzz->now = action->until;
+        return 0;
+
+    case NGX_AUTOCERT_FLOW_SOLVE:
+        fuzz_solve(action, token, published);
+
+        if (action->publish && fuzz->helpless) {
+            fuzz_lost(fuzz, flow, NGX_AUTOCERT_FAIL_INTERNAL);
+        }
+
+        return 0;
+
+    case NGX_AUTOCERT_FLOW_KEY:
+        fuzz_key(fuzz, flow);
+        return 0;
+
+    case NGX_AUTOCERT_FLOW_SAVE:
+        fuzz_assert(!action->order
+                    || flow->goal == NGX_AUTOCERT_GOAL_CERTIFICATE);
+        fuzz_assert(!action->account
+                    || flow->goal != NGX_AUTOCERT_GOAL_WINDOW);
+        return 0;
+
+    case NGX_AUTOCERT_FLOW_DONE:
+        fuzz_done(flow);
+        return 1;
+
+    case NGX_AUTOCERT_FLOW_FAILED:
+        fuzz_failed(&flow->fail);
+        return 1;
+
+    default:
+        fuzz_assert(0);
+    }
+
+    return 1;
+}
+
+
+static void
 fuzz_run(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
 {
-    time_t                  now;
-    ngx_str_t               csr, token;
+    ngx_str_t               token;
     ngx_uint_t              i, published;
     ngx_autocert_action_t   action;
 
-    now = FUZZ_NOW;
     published = 0;
     ngx_str_null(&token);
 
     for (i = 0; i < FUZZ_ACTIONS; i++) {
 
-        ngx_autocert_flow_next(flow, now, &action);
+        ngx_stub_fail_at = fuzz->no_memory;
+        ngx_autocert_flow_next(flow, fuzz->now, &action);
+        ngx_stub_fail_at = 0;
 
-        switch (action.type) {
+        fuzz_assert(ngx_autocert_flow_name(flow) != NULL);
 
-        case NGX_AUTOCERT_FLOW_SEND:
-            fuzz_send(fuzz, flow, now, &action.request);
-            break;
-
-        case NGX_AUTOCERT_FLOW_WAIT:
-            fuzz_assert(action.until > now
-                        && action.until <= FUZZ_NOW + NGX_AUTOCERT_FLOW_LIFE);
-            now = action.until;
-            break;
-
-        case NGX_AUTOCERT_FLOW_SOLVE:
-            fuzz_assert(action.token.len >= 16 && action.token.len <= 128);
-
-            if (action.publish) {
-                fuzz_assert(!published);
-                token = action.token;
-
-            } else if (published) {
-                fuzz_assert(token.len == action.token.len
-                            && ngx_memcmp(token.data, action.token.data,
-                                          token.len)
-                               == 0);
-            }
-
-            published = action.publish;
-            break;
-
-        case NGX_AUTOCERT_FLOW_KEY:
-            fuzz_str(&csr, "CSR");
-            ngx_autocert_flow_key(flow, &csr);
-            break;
-
-        case NGX_AUTOCERT_FLOW_SAVE:
-            fuzz_assert(!action.order
-                        || flow->goal == NGX_AUTOCERT_GOAL_CERTIFICATE);
-            fuzz_assert(!action.account
-                        || flow->goal != NGX_AUTOCERT_GOAL_WINDOW);
-            break;
-
-        case NGX_AUTOCERT_FLOW_DONE:
-            fuzz_done(flow);
+        if (fuzz_act(fuzz, flow, &action, &token, &published)) {
             fuzz_assert(!published);
             return;
-
-        case NGX_AUTOCERT_FLOW_FAILED:
-            fuzz_failed(&flow->fail);
-            fuzz_assert(!published);
-            return;
-
-        default:
-            fuzz_assert(0);
         }
     }
 
@@ -277,12 +385,54 @@ fuzz_run(fuzz_t *fuzz, ngx_autocert_flow_t *flow)
 }
 
 
+/* Returns the goal. */
+
+static ngx_uint_t
+fuzz_settings(uint8_t flags, ngx_autocert_issuer_t *issuer,
+    ngx_autocert_order_t *order)
+{
+    static ngx_str_t    contact = ngx_string("root@example.org");
+    static ngx_array_t  contacts = { &contact, 1, sizeof(ngx_str_t), 1, NULL };
+
+    issuer->key.sign = fuzz_sign;
+    fuzz_str(&issuer->directory, FUZZ_URL);
+    fuzz_str(&issuer->key.jwk, "{}");
+    fuzz_str(&issuer->key.thumbprint, "thumbprint");
+
+    fuzz_str(&order->name, "example.org");
+    fuzz_str(&order->challenge, (flags & 4) ? "tls-alpn-01" : "http-01");
+
+    if (flags & 64) {
+        fuzz_str(&order->name, "192.0.2.1");
+        issuer->contacts = &contacts;
+    }
+
+    if (flags & 1) {
+        fuzz_str(&order->url, FUZZ_URL);
+    }
+
+    if (flags & 2) {
+        fuzz_str(&issuer->kid, FUZZ_URL);
+    }
+
+    if (flags & (8 | 16)) {
+        fuzz_str(&order->certid, FUZZ_CERTID);
+    }
+
+    if (flags & 16) {
+        return NGX_AUTOCERT_GOAL_WINDOW;
+    }
+
+    return (flags & 32) ? NGX_AUTOCERT_GOAL_CONTACTS
+                        : NGX_AUTOCERT_GOAL_CERTIFICATE;
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_t                  fuzz;
     ngx_uint_t              goal;
-    ngx_pool_t             *pool;
     ngx_autocert_flow_t     flow;
     ngx_autocert_order_t    order;
     ngx_autocert_issuer_t   issuer;
@@ -291,53 +441,26 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    pool = ngx_create_pool(4096, &ngx_stub_log);
-    fuzz_assert(pool);
-
     ngx_memzero(&issuer, sizeof(ngx_autocert_issuer_t));
     ngx_memzero(&order, sizeof(ngx_autocert_order_t));
+    ngx_memzero(&fuzz, sizeof(fuzz_t));
 
-    issuer.pool = pool;
-    issuer.key.sign = fuzz_sign;
-    fuzz_str(&issuer.directory, FUZZ_URL);
-    fuzz_str(&issuer.key.jwk, "{}");
-    fuzz_str(&issuer.key.thumbprint, "thumbprint");
+    issuer.pool = ngx_create_pool(4096, &ngx_stub_log);
+    fuzz_assert(issuer.pool);
 
-    fuzz_str(&order.name, "example.org");
-    fuzz_str(&order.challenge, (data[0] & 4) ? "tls-alpn-01" : "http-01");
-
-    if (data[0] & 1) {
-        fuzz_str(&order.url, FUZZ_URL);
-    }
-
-    if (data[0] & 2) {
-        fuzz_str(&issuer.kid, FUZZ_URL);
-    }
-
-    goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
-
-    if (data[0] & (8 | 16)) {
-        fuzz_str(&order.certid, FUZZ_CERTID);
-    }
-
-    if (data[0] & 16) {
-        goal = NGX_AUTOCERT_GOAL_WINDOW;
-
-    } else if (data[0] & 32) {
-        goal = NGX_AUTOCERT_GOAL_CONTACTS;
-    }
+    goal = fuzz_settings(data[0], &issuer, &order);
 
     fuzz.pos = data + 1;
     fuzz.end = data + size;
-    fuzz.nonce = 0;
+    fuzz.now = FUZZ_NOW;
 
-    ngx_autocert_flow_init(&flow, pool, &issuer, &order, goal);
+    ngx_autocert_flow_init(&flow, issuer.pool, &issuer, &order, goal);
     fuzz_run(&fuzz, &flow);
 
     fuzz_assert(goal == NGX_AUTOCERT_GOAL_CERTIFICATE
                 || (order.url.len != 0) == (data[0] & 1));
 
-    ngx_destroy_pool(pool);
+    ngx_destroy_pool(issuer.pool);
 
     return 0;
 }

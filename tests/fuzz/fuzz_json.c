@@ -106,6 +106,26 @@ fuzz_json_look(ngx_autocert_json_t *json)
 }
 
 
+/* Without memory there is no tree, and a reason. */
+
+static void
+fuzz_json_no_memory(ngx_pool_t *pool, ngx_str_t *text, ngx_uint_t n)
+{
+    char                 *err;
+    ngx_autocert_json_t  *json;
+
+    err = NULL;
+
+    ngx_stub_fail_at = n;
+    json = ngx_autocert_json_parse(pool, text, &err);
+    ngx_stub_fail_at = 0;
+
+    if ((json == NULL) != (err != NULL)) {
+        abort();
+    }
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -129,6 +149,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if ((json == NULL) != (err != NULL)) {
         abort();
+    }
+
+    if (size) {
+        fuzz_json_no_memory(pool, &text, 1 + data[size / 2] % 16);
     }
 
     if (json) {

@@ -78,6 +78,20 @@ fuzz_message_feed(fuzz_message_t *m, ngx_pool_t *pool, ngx_uint_t flags,
     if (m->rc == NGX_AGAIN && (flags & 0x80)) {
         m->rc = ngx_autocert_message_eof(&m->response);
     }
+
+    /* what has come to an end stays at it */
+
+    if (m->rc != NGX_AGAIN) {
+        p = (u_char *) data;
+
+        if (ngx_autocert_message_eof(&m->response) != m->rc
+            || ngx_autocert_message_parse(&m->response, &p, p + size)
+               != m->rc
+            || p != data)
+        {
+            abort();
+        }
+    }
 }
 
 
@@ -163,10 +177,11 @@ fuzz_message_views(ngx_autocert_response_t *response)
 }
 
 
-/* A URL that passes makes a request that has one request line. */
+/* A URL that passes makes a request that has as many lines as it should. */
 
 static void
-fuzz_message_url(ngx_pool_t *pool, const uint8_t *data, size_t size)
+fuzz_message_url(ngx_pool_t *pool, ngx_uint_t method, const uint8_t *data,
+    size_t size)
 {
     size_t                   i;
     ngx_str_t                text, out, agent;
@@ -188,6 +203,14 @@ fuzz_message_url(ngx_pool_t *pool, const uint8_t *data, size_t size)
     ngx_memzero(&request, sizeof(ngx_autocert_request_t));
     ngx_str_set(&agent, "fuzz");
 
+    request.method = method;
+
+    if (method == NGX_AUTOCERT_POST) {
+        ngx_str_set(&request.accept, "text/plain");
+        ngx_str_set(&request.content_type, "application/jose+json");
+        ngx_str_set(&request.body, "{}");
+    }
+
     if (ngx_autocert_message_request(pool, &request, &url, &agent, &out)
         != NGX_OK)
     {
@@ -198,9 +221,34 @@ fuzz_message_url(ngx_pool_t *pool, const uint8_t *data, size_t size)
         lines += (out.data[i] == LF);
     }
 
-    if (lines != 6) {
+    if (lines != (ngx_uint_t) (method == NGX_AUTOCERT_POST ? 9 : 6)) {
         abort();
     }
+}
+
+
+/* Without memory the response is refused, or none of it was needed. */
+
+static void
+fuzz_message_no_memory(ngx_pool_t *pool, const uint8_t *data, size_t size)
+{
+    u_char                   *p;
+    ngx_int_t                 rc;
+    ngx_autocert_response_t   response;
+
+    ngx_stub_fail_at = 1 + data[1] % 16;
+
+    if (ngx_autocert_message_init(&response, pool, data[0] % 3) == NGX_OK) {
+
+        p = (u_char *) data + 2;
+        rc = ngx_autocert_message_parse(&response, &p, p + size - 2);
+
+        if ((rc == NGX_ERROR) != (response.err != NULL)) {
+            abort();
+        }
+    }
+
+    ngx_stub_fail_at = 0;
 }
 
 
@@ -228,7 +276,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     fuzz_message_views(&whole.response);
-    fuzz_message_url(pool, data + 2, size - 2);
+    fuzz_message_url(pool, data[0] % 3, data + 2, size - 2);
+    fuzz_message_no_memory(pool, data, size);
 
     ngx_destroy_pool(pool);
 

@@ -212,6 +212,185 @@ fuzz_issued(ngx_pool_t *pool, ngx_str_t *text)
 }
 
 
+/* Values as they come: what is printed is read again, the rest is refused. */
+
+static void
+fuzz_state_values(ngx_pool_t *pool, ngx_str_t *text, uint64_t n)
+{
+    char                  *err;
+    ngx_int_t              rc;
+    ngx_str_t              out;
+    ngx_autocert_state_t   state;
+
+    ngx_memzero(&state, sizeof(ngx_autocert_state_t));
+
+    state.why = *text;
+    state.failures = n >> 2;
+
+    if (n & 1) {
+        state.order = *text;
+    }
+
+    if (n & 2) {
+        state.token = *text;
+        state.renew_at = (time_t) n;
+    }
+
+    rc = ngx_autocert_store_state_print(pool, &state, &out);
+
+    fuzz_assert(rc == NGX_DECLINED
+                || ngx_autocert_store_state_parse(pool, &out, &state, &err)
+                   == NGX_OK);
+}
+
+
+static void
+fuzz_account_values(ngx_pool_t *pool, ngx_str_t *text, uint64_t n)
+{
+    char                          *err;
+    ngx_int_t                      rc;
+    ngx_str_t                      out, *contact;
+    ngx_uint_t                     i;
+    ngx_autocert_store_account_t   account;
+
+    ngx_memzero(&account, sizeof(ngx_autocert_store_account_t));
+
+    fuzz_assert(ngx_array_init(&account.contacts, pool, 4, sizeof(ngx_str_t))
+                == NGX_OK);
+
+    account.ca = *text;
+
+    if (n & 1) {
+        ngx_str_set(&account.ca, "https://ca.test/");
+    }
+
+    for (i = 0; i < (n >> 1) % (NGX_AUTOCERT_STORE_CONTACTS + 2); i++) {
+        contact = ngx_array_push(&account.contacts);
+        fuzz_assert(contact);
+        *contact = *text;
+    }
+
+    rc = ngx_autocert_store_account_print(pool, &account, &out);
+
+    fuzz_assert(rc == NGX_DECLINED
+                || ngx_autocert_store_account_parse(pool, &out, &account, &err)
+                   == NGX_OK);
+}
+
+
+static void
+fuzz_ca_values(ngx_pool_t *pool, ngx_str_t *text, uint64_t n)
+{
+    char               *err;
+    ngx_int_t           rc;
+    ngx_str_t           out;
+    ngx_autocert_ca_t   ca;
+
+    ngx_memzero(&ca, sizeof(ngx_autocert_ca_t));
+
+    ca.detail = *text;
+    ca.hold = (time_t) (n >> 8);
+    ca.nslots = n % (NGX_AUTOCERT_STORE_SLOTS + 2);
+    ca.slots[0].at = (time_t) (n >> 4);
+    ca.ndomains = (n >> 1) % (NGX_AUTOCERT_STORE_DOMAINS + 2);
+    ca.domains[0].until = (time_t) (n >> 12);
+    ca.domains[0].len = ngx_min(text->len, sizeof(ca.domains[0].data));
+    ngx_memcpy(ca.domains[0].data, text->data, ca.domains[0].len);
+
+    if (ca.ndomains > 1) {
+        ca.ndomains = (n & 1) ? 1 : NGX_AUTOCERT_STORE_DOMAINS + 1;
+    }
+
+    rc = ngx_autocert_store_ca_print(pool, &ca, &out);
+
+    fuzz_assert(rc == NGX_DECLINED
+                || ngx_autocert_store_ca_parse(pool, &out, &ca, &err)
+                   == NGX_OK);
+}
+
+
+static void
+fuzz_issued_values(ngx_pool_t *pool, ngx_str_t *text, uint64_t n)
+{
+    char                   *err;
+    ngx_int_t               rc;
+    ngx_str_t               out;
+    ngx_autocert_issued_t   issued;
+
+    ngx_memzero(&issued, sizeof(ngx_autocert_issued_t));
+
+    issued.order = *text;
+    issued.n = n % (NGX_AUTOCERT_STORE_ISSUED + 2);
+    issued.at[0] = (time_t) (n >> 8);
+
+    rc = ngx_autocert_store_issued_print(pool, &issued, &out);
+
+    fuzz_assert(rc == NGX_DECLINED
+                || ngx_autocert_store_issued_parse(pool, &out, &issued, &err)
+                   == NGX_OK);
+}
+
+
+/* Without memory nothing is taken, and no text is half of one. */
+
+static void
+fuzz_no_memory(ngx_pool_t *pool, ngx_str_t *text, ngx_uint_t n)
+{
+    char                          *err;
+    ngx_str_t                      out;
+    ngx_autocert_ca_t              ca;
+    ngx_autocert_state_t           state;
+    ngx_autocert_issued_t          issued;
+    ngx_autocert_store_account_t   account;
+
+    ngx_stub_fail_at = n;
+
+    if (ngx_autocert_store_state_parse(pool, text, &state, &err) == NGX_OK) {
+        (void) ngx_autocert_store_state_print(pool, &state, &out);
+    }
+
+    ngx_stub_fail_at = n;
+
+    if (ngx_autocert_store_account_parse(pool, text, &account, &err)
+        == NGX_OK)
+    {
+        (void) ngx_autocert_store_account_print(pool, &account, &out);
+    }
+
+    ngx_stub_fail_at = n;
+
+    if (ngx_autocert_store_ca_parse(pool, text, &ca, &err) == NGX_OK) {
+        (void) ngx_autocert_store_ca_print(pool, &ca, &out);
+    }
+
+    ngx_stub_fail_at = n;
+
+    if (ngx_autocert_store_issued_parse(pool, text, &issued, &err) == NGX_OK) {
+        (void) ngx_autocert_store_issued_print(pool, &issued, &out);
+    }
+
+    ngx_stub_fail_at = 0;
+}
+
+
+static void
+fuzz_values(ngx_pool_t *pool, ngx_str_t *text)
+{
+    uint64_t  n;
+
+    n = 0;
+    ngx_memcpy(&n, text->data + text->len - ngx_min(text->len, sizeof(n)),
+               ngx_min(text->len, sizeof(n)));
+
+    fuzz_state_values(pool, text, n);
+    fuzz_account_values(pool, text, n);
+    fuzz_ca_values(pool, text, n);
+    fuzz_issued_values(pool, text, n);
+
+    fuzz_no_memory(pool, text, 1 + n % 64);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const u_char *data, size_t size)
 {
@@ -220,7 +399,7 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
     ngx_pool_t  *pool;
 
     static void  (*targets[])(ngx_pool_t *pool, ngx_str_t *text) = {
-        fuzz_state, fuzz_account, fuzz_ca, fuzz_issued
+        fuzz_state, fuzz_account, fuzz_ca, fuzz_issued, fuzz_values
     };
 
     for (i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {

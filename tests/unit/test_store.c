@@ -2209,6 +2209,15 @@ test_store_account(void **state)
     assert_int_equal(c->len, 20);
     assert_memory_equal(c->data, "mailto:a@example.org", 20);
 
+    /* what would not be read again is not written */
+
+    assert_int_equal(test_account_put(test_old.key, "https://ca.example/1",
+                                      "mailto:\xff@example.org"),
+                     NGX_ERROR);
+    assert_int_equal(test_account_put(test_old.key, "https://ca.example/1",
+                                      "mailto:\xc3\xa9@example.org"),
+                     NGX_ERROR);
+
     /* another key does not take its place */
 
     assert_int_equal(test_account_put(test_new.key, "https://ca.example/2",
