@@ -14,7 +14,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan ucontext deps deps-test unit ctgrind fuzz simulate e2e \
+.PHONY: all asan ucontext deps deps-test unit ctgrind fuzz fuzz-coverage \
+        simulate e2e \
         lint analyse check check-deep check-matrix bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
@@ -37,13 +38,15 @@ $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@.new; mv $@.new $@; \
 	    echo '  module  '$(@F); }
 
-# under ASan, which knows of the fibers, in build/asan; NGINX itself is not
+# under ASan, which knows of the fibers, and UBSan, in build/asan; NGINX itself
+# is not
 # (E2E_ASAN=1 make e2e runs it with libasan before all other libraries)
 
-ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=address \
-             -DNGX_AUTOCERT_ASAN=1 -Wall -Wno-unused-parameter
+ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+             -fno-sanitize-recover=undefined -DNGX_AUTOCERT_ASAN=1 -Wall \
+             -Wno-unused-parameter
 
-asan:			## both modules with AddressSanitizer, in build/asan/
+asan:			## both modules with ASan and UBSan, in build/asan/
 	@scripts/nginx-tree $(BUILD)/asan
 	@$(MAKE) -s -C $(BUILD)/asan/nginx -f objs/Makefile CC=gcc \
 	    CFLAGS="$(ASAN_FLAGS)" $(SHARED:$(BUILD)/%=objs/%)
@@ -92,11 +95,14 @@ UNIT_BINS  = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,\
              $(BUILD)/unit/test_signer_openssl $(SWITCHES)
 FUZZ_BINS  = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
                $(wildcard tests/fuzz/fuzz_*.c))
+COV_BINS   = $(FUZZ_BINS:$(BUILD)/fuzz/%=$(BUILD)/cov/%)
 
 LAYER_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -MMD -MP \
               -fno-sanitize-recover=all $(NGX_INCS)
 UNIT_CC     = gcc -fsanitize=address,undefined $(LAYER_FLAGS)
 FUZZ_CC     = clang -fsanitize=fuzzer-no-link,address,undefined $(LAYER_FLAGS)
+COV         = -fprofile-instr-generate -fcoverage-mapping
+COV_CC      = clang -fsanitize=fuzzer-no-link $(COV) $(LAYER_FLAGS)
 SIM_CC      = gcc -g -O2 -MMD -MP $(NGX_INCS)
 GROUP       = -Wl,--start-group $^ -Wl,--end-group $(FOUND) -lssl -lcrypto \
               -lpthread
@@ -132,6 +138,7 @@ endef
 
 $(eval $(call layer,unit,$(UNIT_CC) -Wmaybe-uninitialized))
 $(eval $(call layer,fuzz,$(FUZZ_CC)))
+$(eval $(call layer,cov,$(COV_CC)))
 $(eval $(call layer,sim,$(SIM_CC)))
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
@@ -149,6 +156,10 @@ $(BUILD)/unit/test_signer_openssl: tests/unit/test_signer.c \
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
                       $(ARCHIVES:%=$(BUILD)/fuzz/%)
 	@clang -fsanitize=fuzzer,address,undefined -o $@ $(GROUP)
+
+$(BUILD)/cov/fuzz_%: $(BUILD)/cov/tests/fuzz/fuzz_%.o \
+                     $(ARCHIVES:%=$(BUILD)/cov/%)
+	@clang -fsanitize=fuzzer $(COV) -o $@ $(GROUP)
 
 # the simulation, and the same with the sanitizers
 
@@ -193,7 +204,7 @@ $(BUILD)/unit/test_switch_aarch64: $(SWITCH_DEPS) tests/unit/plain/cmocka.h
 
 build/%: $(BUILD)/% ;
 
--include $(shell find $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/sim -name '*.d' \
+-include $(shell find $(addprefix $(BUILD)/,unit fuzz cov sim) -name '*.d' \
            2>/dev/null)
 
 
@@ -211,6 +222,10 @@ ctgrind: $(BUILD)/unit/ctgrind_signer	## no branch of Nettle's on a secret
 
 fuzz: $(FUZZ_BINS)	## each fuzz target for FUZZ_SECONDS (15)
 	@scripts/run-fuzz $(FUZZ_SECONDS) $^
+
+fuzz-coverage: $(COV_BINS)	## what of the parsers the fuzz targets reach
+	@scripts/install-deps deep
+	@scripts/fuzz-coverage $(FUZZ_SECONDS) $^
 
 simulate: $(BUILD)/sim/simulate $(BUILD)/unit/simulate
 simulate:		## two years of 1,000 names, and planted faults
@@ -257,6 +272,8 @@ $(BUILD)/bench/%: bench/%.c
 check-deep: all asan ucontext $(addprefix $(BUILD)/,hostile clock.so unit/test_signer)
 check-deep: ctgrind
 check-deep:		## what takes too long for each change
+	@$(MAKE) fuzz FUZZ_SECONDS=300
+	@$(MAKE) fuzz-coverage
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
 	    $(BUILD)/unit/test_signer
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_hostile.py
@@ -265,6 +282,8 @@ check-deep:		## what takes too long for each change
 	    test_fiber.py test_gap.py test_hostile.py
 	@cd tests/e2e && E2E_MODULES=$(BUILD)/ucontext \
 	    $(PYTHON) -B -m pytest test_fiber.py
+	@cd tests/e2e && E2E_ASAN=1 $(PYTHON) -B -m pytest
+	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_valgrind.py
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_budget.py test_changes.py test_clock.py test_fairness.py \
 	    test_holds.py test_resume.py test_windows.py
