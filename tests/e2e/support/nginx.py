@@ -35,13 +35,14 @@ BAD = re.compile(r"\[(alert|emerg|crit)\]|AddressSanitizer|runtime error")
 
 def asan_environment(dir, leaks):
     """
-    For modules with ASan in a binary without.  What it finds goes to stderr,
+    For modules with ASan and UBSan in a binary without.  What it finds goes to stderr,
     which is the error log: that is open in all processes, whoever they are.
     """
 
-    library = subprocess.run(["gcc", "-print-file-name=libasan.so"],
-                             check=True, text=True,
-                             stdout=subprocess.PIPE).stdout.strip()
+    libraries = [os.path.realpath(subprocess.run(
+                     ["gcc", f"-print-file-name={name}"], check=True,
+                     text=True, stdout=subprocess.PIPE).stdout.strip())
+                 for name in ("libasan.so", "libubsan.so")]
 
     # a slot of NGINX's table of processes keeps its name
     suppressions = f"{dir}/lsan"
@@ -49,9 +50,10 @@ def asan_environment(dir, leaks):
         f.write("leak:ngx_autocert_spawn_fill\n")
 
     # each module has some names that all of NGINX's modules have
-    return {"LD_PRELOAD": f"{os.path.realpath(library)} {BUILD}/asan/keep.so",
+    return {"LD_PRELOAD": " ".join([*libraries, f"{BUILD}/asan/keep.so"]),
             "LSAN_OPTIONS": f"suppressions={suppressions}:"
                             "print_suppressions=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
             "ASAN_OPTIONS": f"halt_on_error=1:detect_leaks={leaks:d}:"
                             "detect_odr_violation=0:"
                             "detect_stack_use_after_return=1:"
@@ -72,11 +74,12 @@ class Nginx:
     stands for the prefix, {modules} for the two load_module lines.
     env: more of the environment.  leaks: LSan looks, if ASan does, as each
     process leaves; what handshakes held that it left in the middle of counts.
+    wrap: a command and its arguments, which run NGINX.
     """
 
     def __init__(self, dir, http="", main="", conf=None, modules=True,
                  workers=2, log_level="info", daemon=True, user="www-data",
-                 env=None, leaks=False):
+                 env=None, leaks=False, wrap=()):
         self.dir = str(dir)
         self.conf_path = f"{self.dir}/nginx.conf"
         self.log_path = f"{self.dir}/error.log"
@@ -86,6 +89,7 @@ class Nginx:
         self.log_level = log_level
         self.daemon = daemon
         self.user = user
+        self.wrap = wrap
         self.session = None
         self.process = None
         self.allowed = []
@@ -147,7 +151,7 @@ class Nginx:
         return self
 
     def command(self, *args):
-        return [BINARY, "-p", self.dir, "-c", self.conf_path,
+        return [*self.wrap, BINARY, "-p", self.dir, "-c", self.conf_path,
                 "-e", self.log_path, *args]
 
     def run(self, *args, timeout=60):
