@@ -248,8 +248,10 @@ $(BUILD)/wrap.so $(BUILD)/taken.so: $(BUILD)/%.so: tests/e2e/%.c \
 $(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
-e2e: $(SHARED) $(addprefix $(BUILD)/,memscan hostile wrap.so taken.so nostack.so)
-e2e: $(BUILD)/clock.so $(addprefix $(BUILD)/bench/,handshakes waits.so)
+E2E_PARTS = $(addprefix $(BUILD)/,memscan hostile wrap.so taken.so nostack.so \
+              clock.so bench/handshakes bench/waits.so)
+
+e2e: $(SHARED) $(E2E_PARTS)
 e2e:	## end to end (E2E=arguments for pytest)
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)
 
@@ -269,8 +271,7 @@ $(BUILD)/bench/%: bench/%.c
 
 # all that takes minutes; HOSTILE_SECONDS=60 is a short one
 
-check-deep: all asan ucontext $(addprefix $(BUILD)/,hostile clock.so unit/test_signer)
-check-deep: ctgrind
+check-deep: all asan ucontext ctgrind $(E2E_PARTS) $(BUILD)/unit/test_signer
 check-deep:		## what takes too long for each change
 	@$(MAKE) fuzz FUZZ_SECONDS=300
 	@$(MAKE) fuzz-coverage
