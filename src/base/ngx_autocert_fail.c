@@ -21,6 +21,12 @@ ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
     va_list   args;
     u_char    buf[NGX_AUTOCERT_FAIL_WHY];
 
+    if (pool == NULL) {
+        ngx_memzero(fail, sizeof(ngx_autocert_fail_t));
+        fail->kind = kind;
+        return NGX_ERROR;
+    }
+
     /* an argument may be part of the record that is overwritten */
 
     va_start(args, fmt);

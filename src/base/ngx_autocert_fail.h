@@ -38,6 +38,7 @@ typedef struct {
     time_t      interval;   /* DOMAIN: one each so many seconds; 0: unknown */
     time_t      span;       /* DOMAIN: over so many seconds; 0: unknown */
     unsigned    lasting:1;  /* soon again is of no use */
+    unsigned    damaged:1;  /* a file was read, and is of no use */
 } ngx_autocert_fail_t;
 
 
@@ -45,8 +46,8 @@ typedef struct {
 
 /*
  * Sets kind and why (ngx_sprintf format, cut at 512 bytes, allocated from
- * pool), clears the rest.  Always returns NGX_ERROR, so that a caller may
- * "return ngx_autocert_fail(...)".
+ * pool), clears the rest.  pool NULL: kind alone is wanted.  Always returns
+ * NGX_ERROR, so that a caller may "return ngx_autocert_fail(...)".
  */
 ngx_int_t ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
     ngx_uint_t kind, const char *fmt, ...);

@@ -18,6 +18,8 @@
 #define NGX_AUTOCERT_STORE_NEXT   "privkey.next.pem"
 
 
+static ngx_int_t ngx_autocert_store_sync_parent(
+    ngx_autocert_store_dir_t *dir);
 static ngx_int_t ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
     ngx_autocert_pair_t *pair, ngx_uint_t locked);
 static ngx_int_t ngx_autocert_store_chain_read(ngx_autocert_store_dir_t *dir,
@@ -50,7 +52,7 @@ ngx_int_t
 ngx_autocert_store_open(ngx_autocert_store_t *store, ngx_pool_t *pool,
     ngx_str_t *path, ngx_autocert_fail_t *fail)
 {
-    int                        flags, fd;
+    int                        flags;
     size_t                     len;
     ngx_autocert_store_dir_t   dir;
 
@@ -97,13 +99,12 @@ ngx_autocert_store_open(ngx_autocert_store_t *store, ngx_pool_t *pool,
 
         dir.fd = open((char *) store->path.data, flags);
 
-        if (dir.fd != -1) {
-            fd = openat(dir.fd, "..", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
-
-            if (fd != -1) {
-                (void) fsync(fd);
-                (void) close(fd);
-            }
+        if (dir.fd != -1
+            && ngx_autocert_store_sync_parent(&dir) != NGX_OK)
+        {
+            ngx_autocert_store_dir_close(&dir);
+            (void) rmdir((char *) store->path.data);
+            return NGX_ERROR;
         }
     }
 
@@ -126,6 +127,33 @@ ngx_autocert_store_open(ngx_autocert_store_t *store, ngx_pool_t *pool,
     store->fd = dir.fd;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_store_sync_parent(ngx_autocert_store_dir_t *dir)
+{
+    int  fd, err;
+
+    fd = openat(dir->fd, "..", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    /* one that may be searched, but not read */
+
+    if (fd == -1 && errno == EACCES) {
+        return NGX_OK;
+    }
+
+    err = (fd == -1 || fsync(fd) == -1) ? errno : 0;
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+
+    if (err == 0 || err == EINVAL) {
+        return NGX_OK;
+    }
+
+    return ngx_autocert_store_file_failed(dir, NULL, "sync", err);
 }
 
 
@@ -164,10 +192,21 @@ ngx_autocert_store_lock(ngx_autocert_store_t *store, ngx_pool_t *pool,
         return ngx_autocert_store_file_failed(&dir, ".lock", "open", errno);
     }
 
-    if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) == -1) {
+        err = errno;
+
         (void) close(fd);
-        return ngx_autocert_store_file_refuse(&dir, ".lock",
-                                              "is not a regular file", NULL);
+        return ngx_autocert_store_file_failed(&dir, ".lock", "look at", err);
+    }
+
+    /* who else may open it may hold it for ever */
+
+    if (ngx_autocert_store_file_check(&dir, ".lock", &st,
+                                      NGX_AUTOCERT_STORE_SECRET)
+        != NGX_OK)
+    {
+        (void) close(fd);
+        return NGX_ERROR;
     }
 
     if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
@@ -252,8 +291,9 @@ static ngx_int_t
 ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
     ngx_autocert_pair_t *pair, ngx_uint_t locked)
 {
-    ngx_int_t                 rc;
+    ngx_int_t                 rc, next;
     struct stat               st, chain;
+    ngx_autocert_fail_t       fail;
     ngx_autocert_store_dir_t  quiet;
 
     rc = ngx_autocert_store_chain_read(dir, &pair->chain, &chain);
@@ -262,7 +302,7 @@ ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
         && fstatat(dir->fd, NGX_AUTOCERT_STORE_KEY, &st, AT_SYMLINK_NOFOLLOW)
            == 0)
     {
-        return ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_STORE_KEY,
+        return ngx_autocert_store_file_damaged(dir, NGX_AUTOCERT_STORE_KEY,
                     "is there without its certificate; put fullchain.pem "
                     "next to it, or remove it", NULL);
     }
@@ -278,12 +318,12 @@ ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
     }
 
     quiet = *dir;
-    quiet.fail = NULL;
+    quiet.fail = &fail;
 
-    if (ngx_autocert_store_key_match(&quiet, NGX_AUTOCERT_STORE_NEXT,
-                                     pair->chain, &pair->key, &st)
-        == NGX_OK)
-    {
+    next = ngx_autocert_store_key_match(&quiet, NGX_AUTOCERT_STORE_NEXT,
+                                        pair->chain, &pair->key, &st);
+    if (next == NGX_OK) {
+
         /* the pair is good already, and the next load tries again */
 
         if (locked) {
@@ -295,8 +335,17 @@ ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
 
     ngx_autocert_store_pair_free(pair);
 
+    /* a key that could not be read may be the one */
+
+    if (next == NGX_ERROR && !fail.damaged
+        && (rc == NGX_DECLINED || dir->fail->damaged))
+    {
+        *dir->fail = fail;
+        return NGX_ERROR;
+    }
+
     if (rc == NGX_DECLINED) {
-        return ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_STORE_CHAIN,
+        return ngx_autocert_store_file_damaged(dir, NGX_AUTOCERT_STORE_CHAIN,
                     "is there without its key; put privkey.pem next to it, "
                     "or remove it", NULL);
     }
@@ -340,7 +389,7 @@ ngx_autocert_store_chain_read(ngx_autocert_store_dir_t *dir,
     ngx_autocert_store_file_free(&text);
 
     if (*chain == NULL) {
-        return ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_STORE_CHAIN,
+        return ngx_autocert_store_file_damaged(dir, NGX_AUTOCERT_STORE_CHAIN,
                                         "is not a certificate chain: ", err);
     }
 
@@ -362,17 +411,21 @@ ngx_autocert_store_key_match(ngx_autocert_store_dir_t *dir, const char *file,
         return rc;
     }
 
-    if (ngx_autocert_key_id(*key, id) == NGX_OK
-        /* NOLINTNEXTLINE(clang-analyzer-*): a chain that was read is there */
-        && ngx_memcmp(id, chain->id, NGX_AUTOCERT_KEY_ID) == 0)
-    {
+    rc = ngx_autocert_key_id(*key, id);
+
+    /* NOLINTNEXTLINE(clang-analyzer-*): a chain that was read is there */
+    if (rc == NGX_OK && ngx_memcmp(id, chain->id, NGX_AUTOCERT_KEY_ID) == 0) {
         return NGX_OK;
     }
 
     EVP_PKEY_free(*key);
     *key = NULL;
 
-    return ngx_autocert_store_file_refuse(dir, file,
+    if (rc != NGX_OK) {
+        return ngx_autocert_store_file_failed(dir, file, "read", ENOMEM);
+    }
+
+    return ngx_autocert_store_file_damaged(dir, file,
                     "is not the key of the certificate in fullchain.pem; put "
                     "the two files of one pair there, or remove both", NULL);
 }
@@ -430,41 +483,72 @@ ngx_autocert_store_is(ngx_autocert_store_dir_t *dir, const char *file,
 
 /*
  * Before privkey.next.pem is replaced or removed: after a commit that was
- * interrupted it is the only key of fullchain.pem.
+ * interrupted it is the only key of fullchain.pem.  What could not be read
+ * may be that chain, or that key.
  */
 
 static ngx_int_t
 ngx_autocert_store_settle(ngx_autocert_store_dir_t *dir)
 {
-    ngx_int_t                 rc;
-    struct stat               st, chain;
-    ngx_autocert_pair_t       pair;
-    ngx_autocert_store_dir_t  quiet;
-
-    quiet = *dir;
-    quiet.fail = NULL;
+    ngx_int_t            rc;
+    struct stat          st, chain;
+    ngx_autocert_pair_t  pair;
 
     pair.key = NULL;
 
-    if (ngx_autocert_store_chain_read(&quiet, &pair.chain, &chain)
-        != NGX_OK)
-    {
-        return NGX_OK;
+    rc = ngx_autocert_store_chain_read(dir, &pair.chain, &chain);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED || dir->fail->damaged) ? NGX_OK : NGX_ERROR;
     }
 
-    rc = NGX_OK;
+    rc = ngx_autocert_store_key_match(dir, NGX_AUTOCERT_STORE_KEY, pair.chain,
+                                      &pair.key, &st);
 
-    if (ngx_autocert_store_key_match(&quiet, NGX_AUTOCERT_STORE_KEY,
-                                     pair.chain, &pair.key, &st)
-        != NGX_OK
-        && ngx_autocert_store_key_match(&quiet, NGX_AUTOCERT_STORE_NEXT,
-                                        pair.chain, &pair.key, &st)
-           == NGX_OK)
-    {
-        rc = ngx_autocert_store_finish(dir, &chain, &st);
+    if (rc != NGX_OK) {
+        rc = ngx_autocert_store_key_match(dir, NGX_AUTOCERT_STORE_NEXT,
+                                          pair.chain, &pair.key, &st);
+
+        if (rc == NGX_OK) {
+            rc = ngx_autocert_store_finish(dir, &chain, &st);
+
+        } else if (rc == NGX_DECLINED || dir->fail->damaged) {
+            rc = NGX_OK;
+        }
     }
 
     ngx_autocert_store_pair_free(&pair);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_autocert_store_complete(ngx_autocert_store_t *store, ngx_str_t *name)
+{
+    ngx_int_t                 rc;
+    struct stat               st;
+    ngx_autocert_fail_t       ignored;
+    ngx_autocert_store_dir_t  dir;
+
+    dir.pool = NULL;
+    dir.fail = &ignored;
+
+    rc = ngx_autocert_store_dir(store, name, &dir, 0);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (fstatat(dir.fd, NGX_AUTOCERT_STORE_NEXT, &st, AT_SYMLINK_NOFOLLOW)
+        == 0)
+    {
+        rc = ngx_autocert_store_settle(&dir);
+
+    } else {
+        rc = (errno == ENOENT) ? NGX_DECLINED : NGX_ERROR;
+    }
+
+    ngx_autocert_store_dir_close(&dir);
 
     return rc;
 }
@@ -644,10 +728,11 @@ ngx_autocert_store_next_put(ngx_autocert_store_t *store, ngx_pool_t *pool,
 void
 ngx_autocert_store_next_drop(ngx_autocert_store_t *store, ngx_str_t *name)
 {
+    ngx_autocert_fail_t       ignored;
     ngx_autocert_store_dir_t  dir;
 
     dir.pool = NULL;
-    dir.fail = NULL;
+    dir.fail = &ignored;
 
     if (ngx_autocert_store_dir(store, name, &dir, 0) != NGX_OK) {
         return;

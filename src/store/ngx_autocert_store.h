@@ -162,7 +162,8 @@ void ngx_autocert_store_unlock(ngx_autocert_store_t *store);
  * that was interrupted (takes whichever of privkey.pem and privkey.next.pem
  * matches; finishes the renames if the store is locked by us).
  * NGX_DECLINED: nothing there.
- * NGX_ERROR and fail: something is there that is no pair.
+ * NGX_ERROR and fail: something is there that is no pair (damaged), or that
+ * could not be read, which says nothing about it.
  */
 ngx_int_t ngx_autocert_store_load(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_pair_t *pair,
@@ -174,11 +175,18 @@ ngx_int_t ngx_autocert_store_chain(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_chain_t **chain,
     ngx_autocert_fail_t *fail);
 
+/*
+ * Completes a commit that was interrupted; the store is locked by us.
+ * NGX_DECLINED: there is none.
+ */
+ngx_int_t ngx_autocert_store_complete(ngx_autocert_store_t *store,
+    ngx_str_t *name);
+
 /* Zeroed where there is no such file.  Two fstatat(), no open. */
 void ngx_autocert_store_stamp(ngx_autocert_store_t *store, ngx_str_t *name,
     ngx_autocert_stamp_t *stamp);
 
-/* Renames or copies what is there of a damaged pair to *.bad. */
+/* Renames what is there of a damaged pair to *.bad. */
 ngx_int_t ngx_autocert_store_set_aside(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_fail_t *fail);
 
@@ -205,8 +213,8 @@ ngx_int_t ngx_autocert_store_commit(ngx_autocert_store_t *store,
     ngx_autocert_fail_t *fail);
 
 /*
- * NGX_OK, NGX_DECLINED (none; state zeroed), NGX_ERROR and fail (damaged;
- * state zeroed).  Strings are allocated from pool.
+ * NGX_OK, NGX_DECLINED (none; state zeroed), NGX_ERROR and fail (damaged, or
+ * could not be read; state zeroed).  Strings are allocated from pool.
  */
 ngx_int_t ngx_autocert_store_state_get(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_state_t *state,

@@ -229,7 +229,7 @@ ngx_autocert_account_read(ngx_autocert_store_dir_t *dir, ngx_str_t *ca,
     }
 
     if (rc != NGX_OK) {
-        (void) ngx_autocert_store_file_refuse(dir, NGX_AUTOCERT_ACCOUNT_FILE,
+        (void) ngx_autocert_store_file_damaged(dir, NGX_AUTOCERT_ACCOUNT_FILE,
                     "is damaged; remove it, the account is found again by "
                     "its key: ", err);
     }

@@ -155,8 +155,8 @@ ngx_autocert_store_ca_get(ngx_autocert_store_t *store, ngx_pool_t *pool,
         ngx_autocert_store_file_free(&text);
 
         if (rc != NGX_OK) {
-            (void) ngx_autocert_store_file_refuse(&dir, NGX_AUTOCERT_CA_FILE,
-                                                  "is damaged: ", err);
+            (void) ngx_autocert_store_file_damaged(&dir, NGX_AUTOCERT_CA_FILE,
+                                                   "is damaged: ", err);
         }
     }
 
@@ -491,8 +491,8 @@ ngx_autocert_store_issued_get(ngx_autocert_store_t *store, ngx_pool_t *pool,
         ngx_autocert_store_file_free(&text);
 
         if (rc != NGX_OK) {
-            (void) ngx_autocert_store_file_refuse(&dir, file, "is damaged: ",
-                                                  err);
+            (void) ngx_autocert_store_file_damaged(&dir, file, "is damaged: ",
+                                                   err);
         }
     }
 

@@ -12,8 +12,6 @@
 #define NGX_AUTOCERT_STORE_TEMPS   32
 
 
-static ngx_int_t ngx_autocert_store_file_check(ngx_autocert_store_dir_t *dir,
-    const char *name, struct stat *st, ngx_uint_t secret);
 static ngx_uint_t ngx_autocert_store_file_own(ngx_str_t *name);
 static ngx_int_t ngx_autocert_store_file_owner(ngx_autocert_store_dir_t *dir,
     const char *name, struct stat *st, ngx_uint_t root);
@@ -29,10 +27,6 @@ ngx_autocert_store_file_failed(ngx_autocert_store_dir_t *dir,
 {
     char        *text, buf[256];
     ngx_uint_t   kind;
-
-    if (dir->fail == NULL) {
-        return NGX_ERROR;
-    }
 
 #if (defined __GLIBC__)
 
@@ -73,15 +67,29 @@ ngx_int_t
 ngx_autocert_store_file_refuse(ngx_autocert_store_dir_t *dir,
     const char *name, const char *text, const char *reason)
 {
-    if (dir->fail == NULL) {
-        return NGX_ERROR;
-    }
-
     return ngx_autocert_fail(dir->fail, dir->pool,
                              NGX_AUTOCERT_FAIL_CONFIGURATION,
                              "\"%V%s%s\" %s%s", &dir->path,
                              name ? "/" : "", name ? name : "", text,
                              reason ? reason : "");
+}
+
+
+ngx_int_t
+ngx_autocert_store_file_damaged(ngx_autocert_store_dir_t *dir,
+    const char *name, const char *text, const char *reason)
+{
+    /* of a parser: says nothing about what it was given */
+
+    if (reason && ngx_strcmp(reason, "out of memory") == 0) {
+        return ngx_autocert_store_file_failed(dir, name, "read", ENOMEM);
+    }
+
+    (void) ngx_autocert_store_file_refuse(dir, name, text, reason);
+
+    dir->fail->damaged = 1;
+
+    return NGX_ERROR;
 }
 
 
@@ -132,10 +140,6 @@ ngx_autocert_store_file_owner(ngx_autocert_store_dir_t *dir,
         return NGX_OK;
     }
 
-    if (dir->fail == NULL) {
-        return NGX_ERROR;
-    }
-
     return ngx_autocert_fail(dir->fail, dir->pool,
                              NGX_AUTOCERT_FAIL_CONFIGURATION,
                              "\"%V%s%s\" belongs to the user with id %ui; "
@@ -146,7 +150,7 @@ ngx_autocert_store_file_owner(ngx_autocert_store_dir_t *dir,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_autocert_store_file_check(ngx_autocert_store_dir_t *dir,
     const char *name, struct stat *st, ngx_uint_t secret)
 {
@@ -160,11 +164,6 @@ ngx_autocert_store_file_check(ngx_autocert_store_dir_t *dir,
     }
 
     if (st->st_mode & (secret ? 077 : 022)) {
-
-        if (dir->fail == NULL) {
-            return NGX_ERROR;
-        }
-
         return ngx_autocert_fail(dir->fail, dir->pool,
                                  NGX_AUTOCERT_FAIL_CONFIGURATION,
                                  "\"%V/%s\" is open to users other than its "
@@ -174,7 +173,7 @@ ngx_autocert_store_file_check(ngx_autocert_store_dir_t *dir,
     }
 
     if (st->st_size > NGX_AUTOCERT_STORE_SIZE) {
-        return ngx_autocert_store_file_refuse(dir, name,
+        return ngx_autocert_store_file_damaged(dir, name,
                               "is larger than 65536 bytes and not read", NULL);
     }
 
@@ -199,10 +198,6 @@ ngx_autocert_store_dir_check(ngx_autocert_store_dir_t *dir, ngx_uint_t root)
         return NGX_OK;
     }
 
-    if (dir->fail == NULL) {
-        return NGX_ERROR;
-    }
-
     return ngx_autocert_fail(dir->fail, dir->pool,
                              NGX_AUTOCERT_FAIL_CONFIGURATION,
                              "the directory \"%V\" may be written by users "
@@ -221,7 +216,7 @@ ngx_autocert_store_dir_open(ngx_autocert_store_dir_t *dir, int parent,
     dir->fd = -1;
     ngx_str_null(&dir->path);
 
-    if (dir->fail) {
+    if (dir->pool) {
         p = ngx_pnalloc(dir->pool, path->len + 1 + ngx_strlen(name));
         if (p == NULL) {
             dir->path = *path;
@@ -252,7 +247,12 @@ ngx_autocert_store_dir_open(ngx_autocert_store_dir_t *dir, int parent,
 
         /* else a power cut could take it with what is synced inside */
 
-        (void) fsync(parent);
+        if (fsync(parent) == -1 && errno != EINVAL) {
+            err = errno;
+
+            (void) unlinkat(parent, name, AT_REMOVEDIR);
+            return ngx_autocert_store_file_failed(dir, NULL, "sync", err);
+        }
 
         dir->fd = openat(parent, name, flags);
     }
@@ -372,6 +372,13 @@ ngx_autocert_store_file_read(ngx_autocert_store_dir_t *dir, const char *name,
             return NGX_DECLINED;
         }
 
+        /* a socket, or a device that is not there */
+
+        if (err == ENXIO || err == ENODEV) {
+            return ngx_autocert_store_file_refuse(dir, name,
+                                              "is not a regular file", NULL);
+        }
+
         if (err == ELOOP) {
             return ngx_autocert_store_file_refuse(dir, name,
                       "is a symbolic link, which is not followed here; "
@@ -448,8 +455,10 @@ ngx_autocert_store_file_fill(ngx_autocert_store_dir_t *dir, const char *name,
 
     if (len != size) {
         ngx_autocert_store_file_free(text);
-        return ngx_autocert_store_file_refuse(dir, name,
-                                      "was changed while it was read", NULL);
+        return ngx_autocert_fail(dir->fail, dir->pool,
+                                 NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "\"%V/%s\" was changed while it was read",
+                                 &dir->path, name);
     }
 
     return NGX_OK;
@@ -594,7 +603,7 @@ ngx_autocert_store_file_key(ngx_autocert_store_dir_t *dir, const char *name,
     ngx_autocert_store_file_free(&text);
 
     if (*key == NULL) {
-        return ngx_autocert_store_file_refuse(dir, name,
+        return ngx_autocert_store_file_damaged(dir, name,
                                         "is not a key of use here: ", err);
     }
 

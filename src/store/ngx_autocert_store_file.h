@@ -23,7 +23,7 @@
 #define NGX_AUTOCERT_STORE_SECRET  1
 
 
-/* A directory that is open; fail is NULL where nobody is to be told why. */
+/* A directory that is open; pool is NULL where nobody is to be told why. */
 
 typedef struct {
     int                   fd;
@@ -40,6 +40,14 @@ ngx_int_t ngx_autocert_store_file_failed(ngx_autocert_store_dir_t *dir,
     const char *name, const char *what, int err);
 ngx_int_t ngx_autocert_store_file_refuse(ngx_autocert_store_dir_t *dir,
     const char *name, const char *text, const char *reason);
+
+/* Likewise: it was read, and what is in it is wrong; sets damaged. */
+ngx_int_t ngx_autocert_store_file_damaged(ngx_autocert_store_dir_t *dir,
+    const char *name, const char *text, const char *reason);
+
+/* Type, owner, mode and size of an open file. */
+ngx_int_t ngx_autocert_store_file_check(ngx_autocert_store_dir_t *dir,
+    const char *name, struct stat *st, ngx_uint_t secret);
 
 /* Copies a name into buf[NGX_AUTOCERT_STORE_NAME] if it is a safe segment. */
 ngx_int_t ngx_autocert_store_file_segment(ngx_str_t *name, char *buf);

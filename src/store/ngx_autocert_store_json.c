@@ -61,7 +61,7 @@ ngx_autocert_store_json_get(ngx_pool_t *pool, ngx_autocert_json_t *json,
         }
 
         if (rc != NGX_OK) {
-            *err = m->err;
+            *err = (rc == NGX_ABORT) ? "out of memory" : m->err;
             return NGX_ERROR;
         }
     }
@@ -121,15 +121,17 @@ ngx_autocert_store_json_get_string(ngx_pool_t *pool,
     }
 
     if (member->type == NGX_AUTOCERT_STORE_TEXT) {
-        return ngx_autocert_fail_text(pool, &value,
-                                      NGX_AUTOCERT_STORE_TEXT_MAX, string);
-    }
+        rc = ngx_autocert_fail_text(pool, &value, NGX_AUTOCERT_STORE_TEXT_MAX,
+                                    string);
 
-    if (!ngx_autocert_store_json_is_string(member->type, &value)) {
+    } else if (ngx_autocert_store_json_is_string(member->type, &value)) {
+        rc = ngx_autocert_store_json_copy(pool, &value, string);
+
+    } else {
         return NGX_ERROR;
     }
 
-    return ngx_autocert_store_json_copy(pool, &value, string);
+    return rc == NGX_OK ? NGX_OK : NGX_ABORT;
 }
 
 

@@ -75,7 +75,7 @@ ngx_autocert_store_state_get(ngx_autocert_store_t *store, ngx_pool_t *pool,
         ngx_autocert_store_file_free(&text);
 
         if (rc != NGX_OK) {
-            (void) ngx_autocert_store_file_refuse(&dir,
+            (void) ngx_autocert_store_file_damaged(&dir,
                              NGX_AUTOCERT_STATE_FILE, "is damaged: ", err);
         }
     }

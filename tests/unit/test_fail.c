@@ -111,6 +111,15 @@ test_fail_record(void **state)
     assert_int_equal(fail.interval, 0);
     assert_int_equal(fail.span, 0);
     assert_int_equal(fail.lasting, 0);
+    assert_int_equal(fail.damaged, 0);
+
+    /* nobody is to be told */
+
+    assert_int_equal(ngx_autocert_fail(&fail, NULL,
+                                       NGX_AUTOCERT_FAIL_INTERNAL, "why"),
+                     NGX_ERROR);
+    assert_int_equal(fail.kind, NGX_AUTOCERT_FAIL_INTERNAL);
+    assert_int_equal(fail.why.len, 0);
 }
 
 

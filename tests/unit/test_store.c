@@ -61,6 +61,8 @@ static ngx_uint_t             test_unsynced;
 static ngx_uint_t             test_unsynced_renames;
 static ngx_uint_t             test_cut_reads;
 static ngx_uint_t             test_opened;
+static const char            *test_fault;       /* is not opened */
+static int                    test_fault_errno;
 
 
 /* System calls that change something, each of which may be the last. */
@@ -143,6 +145,25 @@ fsync(int fd)
     }
 
     return syscall(SYS_fsync, fd);
+}
+
+
+int
+openat(int fd, const char *name, int flags, ...)
+{
+    int      mode;
+    va_list  args;
+
+    va_start(args, flags);
+    mode = (flags & O_CREAT) ? va_arg(args, int) : 0;
+    va_end(args);
+
+    if (test_fault && strcmp(name, test_fault) == 0) {
+        errno = test_fault_errno;
+        return -1;
+    }
+
+    return syscall(SYS_openat, fd, name, flags, mode);
 }
 
 
@@ -430,6 +451,7 @@ test_setup(void **state)
 
     test_mode = 0;
     ngx_stub_fail_at = 0;
+    test_fault = NULL;
     (void) umask(022);
 
     test_opened = test_fds();
@@ -545,7 +567,7 @@ test_loaded(void)
 
 
 static void
-test_load_refused(const char *why)
+test_load_failed(const char *why, ngx_uint_t damaged)
 {
     ngx_autocert_pair_t  pair;
 
@@ -556,6 +578,25 @@ test_load_refused(const char *why)
     test_has(test_fail.why, why);
     test_has(test_fail.why, test_path);
     assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_CONFIGURATION);
+    assert_int_equal(test_fail.damaged, damaged);
+}
+
+
+/* For how it is kept: what is in it may be good. */
+
+static void
+test_load_refused(const char *why)
+{
+    test_load_failed(why, 0);
+}
+
+
+/* For what is in it. */
+
+static void
+test_load_damaged(const char *why)
+{
+    test_load_failed(why, 1);
 }
 
 
@@ -774,7 +815,7 @@ test_store_lock_refused(void **state)
 
     lock = test_file("%s/.lock", test_path);
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 5; i++) {
 
         switch (i) {
 
@@ -786,8 +827,22 @@ test_store_lock_refused(void **state)
             assert_int_equal(mkfifo(lock, 0600), 0);
             break;
 
-        default:
+        case 2:
             assert_int_equal(mkdir(lock, 0700), 0);
+            break;
+
+        case 3:
+            test_put_text(lock, "");
+            assert_int_equal(chmod(lock, 0640), 0);
+            break;
+
+        default:
+            if (geteuid() != 0) {
+                return;
+            }
+
+            test_put_text(lock, "");
+            assert_int_equal(chown(lock, TEST_NOBODY, 0), 0);
         }
 
         memset(&test_fail, 0, sizeof(test_fail));
@@ -796,6 +851,14 @@ test_store_lock_refused(void **state)
                          NGX_ERROR);
         test_has(test_fail.why, lock);
         assert_int_equal(test_store.lock, -1);
+
+        if (i == 3) {
+            test_has(test_fail.why, "run: chmod 600 ");
+        }
+
+        if (i == 4) {
+            test_has(test_fail.why, "run: chown 0 ");
+        }
 
         assert_int_equal(remove(lock), 0);
     }
@@ -934,20 +997,20 @@ test_store_load_no_pair(void **state)
     (void) state;
 
     test_put_pair(NULL, &test_old, NULL);
-    test_load_refused("without its certificate");
+    test_load_damaged("without its certificate");
 
     test_put_pair(&test_old, NULL, NULL);
-    test_load_refused("without its key");
+    test_load_damaged("without its key");
 
     test_put_pair(&test_old, NULL, &test_new);
-    test_load_refused("without its key");
+    test_load_damaged("without its key");
 
     test_put_pair(&test_old, &test_new, NULL);
-    test_load_refused("is not the key of the certificate");
+    test_load_damaged("is not the key of the certificate");
 
     test_put_pair(&test_old, &test_new, &test_third);
     test_lock();
-    test_load_refused("is not the key of the certificate");
+    test_load_damaged("is not the key of the certificate");
     assert_true(test_exists(test_in("privkey.next.pem")));
 }
 
@@ -955,10 +1018,11 @@ test_store_load_no_pair(void **state)
 static void
 test_store_load_damaged(void **state)
 {
-    size_t      n;
-    ngx_str_t   text;
-    EVP_PKEY   *rsa;
-    BIO        *bio;
+    BIO                  *bio;
+    size_t                n;
+    EVP_PKEY             *rsa;
+    ngx_str_t             text;
+    ngx_autocert_pair_t   pair;
 
     (void) state;
 
@@ -967,7 +1031,7 @@ test_store_load_damaged(void **state)
         text = test_old.chain_pem;
         text.len = n;
         test_put(test_in("fullchain.pem"), &text, 0644);
-        test_load_refused("fullchain.pem\" is not a certificate chain: ");
+        test_load_damaged("fullchain.pem\" is not a certificate chain: ");
     }
 
     for (n = 0; n < test_old.key_pem.len - 1; n += 23) {
@@ -975,12 +1039,15 @@ test_store_load_damaged(void **state)
         text = test_old.key_pem;
         text.len = n;
         test_put(test_in("privkey.pem"), &text, 0600);
-        test_load_refused("privkey.pem\" is not a key of use here: ");
+        test_load_damaged("privkey.pem\" is not a key of use here: ");
     }
 
     test_put_pair(&test_old, &test_old, NULL);
     test_cut_reads = 1;
-    test_load_refused("was changed while it was read");
+    assert_int_equal(test_load(&pair), NGX_ERROR);
+    test_has(test_fail.why, "was changed while it was read");
+    assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_INTERNAL);
+    assert_int_equal(test_fail.damaged, 0);
     test_cut_reads = 0;
 
     rsa = EVP_RSA_gen(2048);
@@ -993,25 +1060,25 @@ test_store_load_damaged(void **state)
 
     test_put_pair(&test_old, NULL, NULL);
     test_put(test_in("privkey.pem"), &text, 0600);
-    test_load_refused("privkey.pem\" is not a key of use here: ");
+    test_load_damaged("privkey.pem\" is not a key of use here: ");
     free(text.data);
 
-    text.len = 1024 * 1024;
+    text.len = 10 * 1024 * 1024;
     text.data = malloc(text.len);
     memset(text.data, '\n', text.len);
 
     test_put_pair(&test_old, &test_old, NULL);
     test_put(test_in("privkey.pem"), &text, 0600);
-    test_load_refused("privkey.pem\" is larger than 65536");
+    test_load_damaged("privkey.pem\" is larger than 65536");
 
     text.len = 65537;
     test_put_pair(&test_old, &test_old, NULL);
     test_put(test_in("fullchain.pem"), &text, 0644);
-    test_load_refused("fullchain.pem\" is larger than 65536");
+    test_load_damaged("fullchain.pem\" is larger than 65536");
 
     text.len = 65536;
     test_put(test_in("fullchain.pem"), &text, 0644);
-    test_load_refused("fullchain.pem\" is not a certificate chain: ");
+    test_load_damaged("fullchain.pem\" is not a certificate chain: ");
     free(text.data);
 }
 
@@ -1226,6 +1293,142 @@ test_store_next_keeps_pair(void **state)
     ngx_autocert_store_next_drop(&test_store, &test_name);
     test_mode = 0;
     assert_ptr_equal(test_loaded(), &test_new);
+}
+
+
+/* What the system could not do says nothing about what is there. */
+
+static void
+test_store_unread(void **state)
+{
+    ngx_uint_t           i, k;
+    ngx_autocert_pair_t  pair;
+
+    static int   errors[] = { EMFILE, ENFILE, EIO, ENOMEM, ESTALE };
+    static char  *files[] = { "example.org", "fullchain.pem", "privkey.pem",
+                              "privkey.next.pem" };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        for (k = 0; k < sizeof(files) / sizeof(files[0]); k++) {
+
+            /* a commit was interrupted, or not */
+
+            test_put_pair(&test_old, k == 3 ? &test_new : &test_old,
+                          k == 3 ? &test_old : NULL);
+
+            test_fault = files[k];
+            test_fault_errno = errors[i];
+
+            assert_int_equal(test_load(&pair), NGX_ERROR);
+            assert_null(pair.chain);
+            assert_null(pair.key);
+            assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_INTERNAL);
+            assert_int_equal(test_fail.damaged, 0);
+            test_has(test_fail.why, files[k]);
+            test_has(test_fail.why, "could not open");
+
+            test_fault = NULL;
+            assert_ptr_equal(test_loaded(), &test_old);
+        }
+    }
+
+    /* not without its key, if that may be the one that is not read */
+
+    test_put_pair(&test_old, NULL, &test_old);
+    test_fault = "privkey.next.pem";
+    assert_int_equal(test_load(&pair), NGX_ERROR);
+    assert_int_equal(test_fail.damaged, 0);
+    test_has(test_fail.why, "privkey.next.pem");
+}
+
+
+/* An interrupted commit: the next key is the only one of the chain. */
+
+static void
+test_store_next_unread(void **state)
+{
+    ngx_uint_t   i;
+    test_pair_t  *key;
+
+    static char  *files[] = { "fullchain.pem", "privkey.pem",
+                              "privkey.next.pem" };
+
+    (void) state;
+
+    for (i = 0; i < 6; i++) {
+        key = (i < 3) ? &test_old : NULL;
+
+        test_put_pair(&test_new, key, &test_new);
+        test_fault = files[i % 3];
+        test_fault_errno = EMFILE;
+
+        ngx_autocert_store_next_drop(&test_store, &test_name);
+
+        test_fault = NULL;
+        assert_ptr_equal(test_loaded(), &test_new);
+
+        test_put_pair(&test_new, key, &test_new);
+        test_fault = files[i % 3];
+
+        /* that the other is not read is no matter */
+
+        if (i % 3 == 1) {
+            assert_int_equal(test_next_put(&test_third), NGX_OK);
+
+        } else {
+            assert_int_equal(test_next_put(&test_third), NGX_ERROR);
+            test_has(test_fail.why, files[i % 3]);
+            test_has(test_fail.why, "Too many open files");
+        }
+
+        test_fault = NULL;
+        assert_ptr_equal(test_loaded(), &test_new);
+    }
+
+    /* what is damaged needs no key */
+
+    test_put_pair(NULL, &test_old, &test_new);
+    test_put_text(test_in("fullchain.pem"), "x");
+    assert_int_equal(test_next_put(&test_third), NGX_OK);
+}
+
+
+static void
+test_store_complete(void **state)
+{
+    (void) state;
+
+    assert_int_equal(ngx_autocert_store_complete(&test_store, &test_name),
+                     NGX_DECLINED);
+
+    test_lock();
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_int_equal(ngx_autocert_store_complete(&test_store, &test_name),
+                     NGX_DECLINED);
+
+    /* an order is under way */
+
+    test_put_pair(&test_old, &test_old, &test_new);
+    assert_int_equal(ngx_autocert_store_complete(&test_store, &test_name),
+                     NGX_OK);
+    assert_true(test_exists(test_in("privkey.next.pem")));
+    assert_ptr_equal(test_loaded(), &test_old);
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    assert_int_equal(ngx_autocert_store_complete(&test_store, &test_name),
+                     NGX_OK);
+    assert_false(test_exists(test_in("privkey.next.pem")));
+    assert_ptr_equal(test_loaded(), &test_new);
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    test_fault = "fullchain.pem";
+    test_fault_errno = EIO;
+    assert_int_equal(ngx_autocert_store_complete(&test_store, &test_name),
+                     NGX_ERROR);
+    test_fault = NULL;
+    assert_true(test_exists(test_in("privkey.next.pem")));
 }
 
 
@@ -1494,6 +1697,42 @@ test_store_commit_fail(void **state)
     }
 
     assert_true(failed >= 10);
+}
+
+
+/* A name that a power cut could take along is not one that is there. */
+
+static void
+test_store_directory_fail(void **state)
+{
+    ngx_int_t   step;
+    ngx_uint_t  failed;
+
+    (void) state;
+
+    failed = 0;
+
+    for (step = 0; step < 3; step++) {
+
+        test_mode = TEST_FAIL;
+        test_step = step;
+
+        if (test_next_put(&test_new) == NGX_ERROR
+            && !test_exists(test_in("")))
+        {
+            failed++;
+            test_has(test_fail.why, "Input/output error");
+            assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_INTERNAL);
+        }
+
+        test_mode = 0;
+        test_remove(test_in(""));
+    }
+
+    /* made, and synced */
+
+    assert_int_equal(failed, 2);
+    assert_int_equal(test_next_put(&test_new), NGX_OK);
 }
 
 
@@ -1774,7 +2013,7 @@ test_store_set_aside(void **state)
     assert_false(test_exists(test_in("")));
 
     test_put_pair(&test_old, &test_new, &test_third);
-    test_load_refused("");
+    test_load_damaged("");
 
     assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
                                                   &test_name, &test_fail),
@@ -2762,6 +3001,53 @@ test_issued_put(ngx_str_t *name, ngx_autocert_issued_t *issued)
 
 
 static void
+test_store_unread_texts(void **state)
+{
+    ngx_uint_t             i;
+    ngx_autocert_ca_t      ca;
+    ngx_autocert_state_t   st;
+    ngx_autocert_issued_t  issued;
+
+    static char  *files[] = { "state.json", "example.org.json", "issued",
+                              ".accounts" };
+
+    (void) state;
+
+    test_state_fill(&st);
+    test_ca_fill(&ca);
+    test_issued_fill(&issued);
+    assert_int_equal(test_ca_put(&ca), NGX_OK);
+    assert_int_equal(test_issued_put(&test_name, &issued), NGX_OK);
+    assert_int_equal(ngx_autocert_store_state_put(&test_store, test_pool,
+                                                  &test_name, &st,
+                                                  &test_fail),
+                     NGX_OK);
+
+    test_fault_errno = EMFILE;
+
+    for (i = 0; i < 4; i++) {
+        test_fault = files[i];
+        memset(&test_fail, 0xff, sizeof(test_fail));
+
+        if (i == 0) {
+            assert_int_equal(test_state_get(&st), NGX_ERROR);
+            assert_int_equal(st.failures, 0);
+        }
+
+        if (i == 0 || i == 3) {
+            assert_int_equal(test_ca_get(&ca), NGX_ERROR);
+
+        } else {
+            assert_int_equal(test_issued_get(&test_name, &issued), NGX_ERROR);
+        }
+
+        assert_int_equal(test_fail.kind, NGX_AUTOCERT_FAIL_INTERNAL);
+        assert_int_equal(test_fail.damaged, 0);
+    }
+}
+
+
+static void
 test_store_issued(void **state)
 {
     char                   *dir, *file;
@@ -3157,6 +3443,12 @@ test_store_memory(void **state)
             } else {
                 assert_int_equal(rc[i], NGX_ERROR);
                 assert_true(test_fail.why.len > 0);
+
+                /* of an account nothing is made anew, whatever is wrong */
+
+                if (i != 4 && i != 9) {
+                    assert_int_equal(test_fail.damaged, 0);
+                }
             }
         }
 
@@ -3192,10 +3484,15 @@ main(void)
         test_case(test_store_load_modes),
         test_case(test_store_next),
         test_case(test_store_next_keeps_pair),
+        test_case(test_store_unread),
+        test_case(test_store_unread_texts),
+        test_case(test_store_next_unread),
+        test_case(test_store_complete),
         test_case(test_store_commit),
         test_case(test_store_commit_states),
         test_case(test_store_commit_crash),
         test_case(test_store_commit_fail),
+        test_case(test_store_directory_fail),
         test_case(test_store_full_disk),
         test_case(test_store_read_only),
         test_case(test_store_load_beside_commit),
