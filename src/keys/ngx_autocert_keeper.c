@@ -119,7 +119,7 @@ static size_t ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
 static size_t ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size);
-static void ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper,
+static ngx_int_t ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper,
     ngx_uint_t index);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_bootstrap(
     ngx_autocert_keeper_t *keeper, ngx_uint_t index);
@@ -668,7 +668,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     /* to sign, too: the chain may be known from a predecessor of ours */
 
     if (rc == NGX_DECLINED) {
-        ngx_autocert_keeper_fill(ch->keeper, question->index);
+        rc = ngx_autocert_keeper_fill(ch->keeper, question->index);
     }
 
     room = ch->answers + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
@@ -680,7 +680,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     len = 0;
 
     for (h = ngx_autocert_keeper_handlers; h->handler; h++) {
-        if (h->type == question->type) {
+        if (h->type == question->type && rc != NGX_ERROR) {
             len = h->handler(ch->keeper, question, &answer, ch->last, room);
         }
     }
@@ -796,11 +796,15 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
 }
 
 
-/* Reads or makes the pair of a name that nobody has asked for before. */
+/*
+ * Reads or makes the pair of a name that nobody has asked for before.
+ * NGX_ERROR: there is none, and the next question is another try.
+ */
 
-static void
+static ngx_int_t
 ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
 {
+    ngx_int_t                    rc;
     EVP_PKEY                    *key;
     ngx_autocert_chain_t        *chain;
     ngx_autocert_keeper_pair_t  *pair;
@@ -808,8 +812,13 @@ ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
 
     slot = &keeper->slots[index];
 
-    if (keeper->load(keeper->data, index, &chain, &key) == NGX_OK) {
+    rc = keeper->load(keeper->data, index, &chain, &key);
+
+    if (rc == NGX_OK) {
         pair = ngx_autocert_keeper_pair(chain, key);
+
+    } else if (rc == NGX_AGAIN) {
+        pair = NULL;
 
     } else {
         pair = ngx_autocert_keeper_bootstrap(keeper, index);
@@ -824,9 +833,12 @@ ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
         ngx_autocert_keeper_unref(pair);
     }
 
+    rc = slot->current ? NGX_OK : NGX_ERROR;
+
     (void) pthread_mutex_unlock(&keeper->lock);
 
     /* gcc-analyzer malloc-leak: the slot has it */
+    return rc;
 }
 
 

@@ -581,6 +581,47 @@ test_keeper_bootstrap(void **state)
 }
 
 
+/* What could not be read is not made: a worker keeps what it has. */
+
+static void
+test_keeper_unread(void **state)
+{
+    int                     fd;
+    u_char                  id[NGX_AUTOCERT_KEY_ID];
+    ngx_uint_t              i;
+    ngx_autocert_answer_t  *a;
+
+    (void) state;
+
+    ngx_memzero(id, sizeof(id));
+    test_keeper_loads[0].rc = NGX_AGAIN;
+
+    fd = test_keeper_channel();
+
+    for (i = 0; i < 2; i++) {
+        a = test_keeper_chain(fd, 0);
+        assert_int_equal(a->status, NGX_AUTOCERT_PROTOCOL_FAILED);
+        assert_int_equal(a->body.len, 0);
+
+        assert_int_equal(test_keeper_sign(fd, 0, id, NULL, &test_keeper_got),
+                         NGX_AUTOCERT_PROTOCOL_FAILED);
+        assert_int_equal(ngx_autocert_keeper_id(test_keeper, 0, id),
+                         NGX_DECLINED);
+    }
+
+    assert_int_equal(test_keeper_loads[0].calls, 4);
+
+    test_keeper_loads[0].rc = NGX_OK;
+
+    a = test_keeper_chain(fd, 0);
+    assert_int_equal(a->status, NGX_AUTOCERT_PROTOCOL_OK);
+    assert_int_equal(a->bootstrap, 0);
+    assert_true(a->generation == TEST_KEEPER_GENERATION);
+
+    (void) close(fd);
+}
+
+
 static void
 test_keeper_last_two(void **state)
 {
@@ -1744,6 +1785,7 @@ main(void)
         test_keeper_unit(test_keeper_starts),
         test_keeper_unit(test_keeper_loads_late),
         test_keeper_unit(test_keeper_sign_loads),
+        test_keeper_unit(test_keeper_unread),
         test_keeper_unit(test_keeper_bootstrap),
         test_keeper_unit(test_keeper_last_two),
         test_keeper_unit(test_keeper_chain_too_long),
