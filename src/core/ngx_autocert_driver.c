@@ -40,7 +40,8 @@ static ngx_int_t ngx_autocert_driver_pending(ngx_autocert_driver_t *d,
     ngx_autocert_board_challenge_t *challenge);
 static ngx_int_t ngx_autocert_driver_begin(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
-static void ngx_autocert_driver_order(ngx_autocert_driver_t *d);
+static ngx_int_t ngx_autocert_driver_order(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_driver_again(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_run(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_step(ngx_autocert_driver_t *d);
@@ -158,8 +159,10 @@ ngx_autocert_driver_begin(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
         return NGX_ERROR;
     }
 
-    if (goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
-        ngx_autocert_driver_order(d);
+    if (goal == NGX_AUTOCERT_GOAL_CERTIFICATE
+        && ngx_autocert_driver_order(d, fail) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     ngx_autocert_flow_init(&d->flow, d->pool, d->issuer, &d->order, goal);
@@ -178,18 +181,22 @@ ngx_autocert_driver_begin(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
 
 /* One of before is gone on with, by the challenge that it was begun with. */
 
-static void
-ngx_autocert_driver_order(ngx_autocert_driver_t *d)
+static ngx_int_t
+ngx_autocert_driver_order(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
 {
     ngx_autocert_conf_t  *acf;
-    ngx_autocert_fail_t   ignored;
 
     acf = d->helper->acf;
 
     /* a damaged state is one that knows of no order */
 
-    (void) ngx_autocert_store_state_get(&d->helper->store, d->pool,
-                                        &d->name->name, &d->state, &ignored);
+    if (ngx_autocert_store_state_get(&d->helper->store, d->pool,
+                                     &d->name->name, &d->state, fail)
+        == NGX_ERROR
+        && !fail->damaged)
+    {
+        return NGX_ERROR;
+    }
 
     /* RFC 9773, 5: a certificate of this account alone can be replaced */
 
@@ -213,7 +220,7 @@ ngx_autocert_driver_order(ngx_autocert_driver_t *d)
     }
 
     if (d->order.url.len && ngx_autocert_driver_again(d) == NGX_OK) {
-        return;
+        return NGX_OK;
     }
 
     ngx_autocert_solver_unpublish(d->helper);
@@ -221,6 +228,8 @@ ngx_autocert_driver_order(ngx_autocert_driver_t *d)
     if (d->order.url.len == 0) {
         ngx_autocert_store_next_drop(&d->helper->store, &d->name->name);
     }
+
+    return NGX_OK;
 }
 
 
@@ -608,15 +617,22 @@ static ngx_int_t
 ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail)
 {
+    ngx_int_t  rc;
+
     EVP_PKEY_free(d->key);
     d->key = NULL;
 
     /* of an order that is gone on with; its curve may be one of before */
 
-    if (ngx_autocert_store_next_get(&d->helper->store, d->pool,
-                                    &d->name->name, &d->key, fail)
-        == NGX_OK)
-    {
+    rc = ngx_autocert_store_next_get(&d->helper->store, d->pool,
+                                     &d->name->name, &d->key, fail);
+
+    if (rc == NGX_ERROR && !fail->damaged) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_OK) {
+
         if (d->flow.step != NGX_AUTOCERT_STEP_FINALIZE
             || ngx_autocert_key_curve(d->key) == d->name->curve)
         {
@@ -650,9 +666,15 @@ ngx_autocert_driver_count(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
     helper = d->helper;
     url = &d->order.url;
 
-    (void) ngx_autocert_store_issued_get(&helper->store, d->pool,
-                                         &helper->acf->ca, &d->name->name,
-                                         &issued, fail);
+    if (ngx_autocert_store_issued_get(&helper->store, d->pool,
+                                      &helper->acf->ca, &d->name->name,
+                                      &issued, fail)
+        == NGX_ERROR
+        && !fail->damaged)
+    {
+        return NGX_ERROR;
+    }
+
     d->counted = *url;
 
     if (d->flow.step != NGX_AUTOCERT_STEP_FINALIZE
@@ -728,7 +750,7 @@ ngx_autocert_driver_install(ngx_autocert_driver_t *d)
         return;
     }
 
-    ngx_autocert_sweep_known(d->index);
+    ngx_autocert_sweep_own(d->index);
 
     facts = *chain;
     facts.certs = NULL;

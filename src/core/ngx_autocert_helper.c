@@ -137,6 +137,8 @@ ngx_autocert_helper_install(ngx_autocert_helper_t *helper, ngx_uint_t index,
 ngx_int_t
 ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
 {
+    ngx_int_t             without;
+    ngx_pool_t           *pool;
     ngx_autocert_fail_t   fail;
     ngx_autocert_store_t  store;
 
@@ -144,8 +146,14 @@ ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
         return NGX_OK;
     }
 
-    if (ngx_autocert_store_open(&store, helper->cycle->pool,
-                                &helper->acf->path, &fail)
+    /* of this attempt; the path of a store that is open stays in it */
+
+    pool = ngx_create_pool(1024, helper->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_autocert_store_open(&store, pool, &helper->acf->path, &fail)
         == NGX_OK)
     {
         /* the keeper's threads look at the descriptor first */
@@ -156,6 +164,10 @@ ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
         return NGX_OK;
     }
 
+    without = (fail.kind == NGX_AUTOCERT_FAIL_INTERNAL) ? NGX_AGAIN
+                                                        : NGX_DECLINED;
+    __atomic_store_n(&helper->without, without, __ATOMIC_RELAXED);
+
     if (!helper->told) {
         helper->told = 1;
 
@@ -164,6 +176,8 @@ ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
                       "until that is mended, looking again every few seconds",
                       &fail.why);
     }
+
+    ngx_destroy_pool(pool);
 
     return NGX_ERROR;
 }
@@ -181,6 +195,7 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     helper->acf = acf;
     helper->store.fd = -1;
     helper->store.lock = -1;
+    helper->without = NGX_AGAIN;
 
     ngx_autocert_helper_loop(acf->core->starts);
     ngx_autocert_helper_strip(cycle);
@@ -592,7 +607,7 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
 
     pool = ngx_create_pool(4096, &log);
     if (pool == NULL) {
-        return NGX_ERROR;
+        return NGX_AGAIN;
     }
 
     name = helper->acf->names.elts;
@@ -610,9 +625,16 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
         ngx_str_set(&segment, NGX_AUTOCERT_STORE_CHALLENGE);
     }
 
-    rc = (store.fd == -1)
-         ? NGX_DECLINED
-         : ngx_autocert_store_load(&store, pool, &segment, &pair, &fail);
+    if (store.fd == -1) {
+        rc = __atomic_load_n(&helper->without, __ATOMIC_RELAXED);
+
+    } else {
+        rc = ngx_autocert_store_load(&store, pool, &segment, &pair, &fail);
+
+        if (rc == NGX_ERROR && fail.kind == NGX_AUTOCERT_FAIL_INTERNAL) {
+            rc = NGX_AGAIN;
+        }
+    }
 
     if (rc == NGX_OK) {
         *chain = pair.chain;

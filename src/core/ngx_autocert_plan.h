@@ -52,6 +52,7 @@ typedef struct {
     unsigned                   never:1; /* is not to be ordered at all */
     unsigned                   order:1; /* one is under way */
     unsigned                   failed:1;
+    unsigned                   unread:1;    /* the caller's: it is said */
     time_t                     next_attempt;    /* of the state that retry */
     time_t                     look_at;         /* and look are made of */
 } ngx_autocert_plan_name_t;

@@ -28,6 +28,7 @@ typedef struct {
     unsigned                  ready:1;
     unsigned                  busy:1;
     unsigned                  told:1;   /* that another has the lock */
+    unsigned                  failed:1; /* likewise, that it can't be had */
     unsigned                  reload:1; /* the first helper of its cycle */
 } ngx_autocert_schedule_t;
 
@@ -41,15 +42,20 @@ static void ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
     ngx_autocert_name_t *name, ngx_uint_t n);
 static void ngx_autocert_schedule_handler(ngx_event_t *ev);
 static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
-static void ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s,
-    ngx_pool_t *pool);
+static void ngx_autocert_schedule_complete(ngx_autocert_schedule_t *s);
+static ngx_int_t ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail);
 static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s,
     time_t until);
 static void ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_next_t *next, ngx_pool_t *pool);
-static void ngx_autocert_schedule_look(ngx_autocert_schedule_t *s,
+static ngx_int_t ngx_autocert_schedule_look(ngx_autocert_schedule_t *s,
     ngx_uint_t index, ngx_pool_t *pool, ngx_autocert_state_t *state);
+static void ngx_autocert_schedule_later(ngx_autocert_schedule_t *s,
+    ngx_uint_t index);
+static void ngx_autocert_schedule_unread(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_schedule_order(ngx_autocert_schedule_t *s,
     ngx_pool_t *pool, ngx_autocert_state_t *state);
 static void ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome);
@@ -218,15 +224,22 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
 
     if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
                                      &state, &fail)
-        == NGX_ERROR)
+        != NGX_ERROR)
     {
+        ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
+                                s->reload && !s->ready);
+
+    } else if (fail.damaged) {
         ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                       "autocert: what is remembered of \"%V\" can't be read "
                       "and is begun anew: %V", &name->name, &fail.why);
-    }
 
-    ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
-                            s->reload && !s->ready);
+        ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
+                                s->reload && !s->ready);
+
+    } else {
+        ngx_autocert_schedule_unread(s, index, &fail);
+    }
 
     ngx_destroy_pool(pool);
 
@@ -358,22 +371,26 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
     rc = ngx_autocert_store_lock(&s->helper->store, pool, &fail);
 
     if (rc == NGX_OK) {
-        ngx_autocert_schedule_remember(s, pool);
+        rc = ngx_autocert_schedule_remember(s, pool, &fail);
+    }
 
-    } else if (!s->told) {
+    if (rc == NGX_OK) {
+        ngx_autocert_schedule_complete(s);
+    }
+
+    if (rc == NGX_AGAIN && !s->told) {
         s->told = 1;
+        ngx_log_error(NGX_LOG_INFO, s->helper->log, 0,
+                      "autocert: another process renews the certificates in "
+                      "\"%V\", waiting for it to leave",
+                      &s->helper->acf->path);
+    }
 
-        if (rc == NGX_AGAIN) {
-            ngx_log_error(NGX_LOG_INFO, s->helper->log, 0,
-                          "autocert: another process renews the certificates "
-                          "in \"%V\", waiting for it to leave",
-                          &s->helper->acf->path);
-
-        } else {
-            ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
-                          "autocert: %V; no certificate is obtained until "
-                          "that is mended", &fail.why);
-        }
+    if (rc == NGX_ERROR && !s->failed) {
+        s->failed = 1;
+        ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
+                      "autocert: %V; no certificate is obtained until that "
+                      "is mended", &fail.why);
     }
 
     ngx_destroy_pool(pool);
@@ -382,26 +399,54 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
 }
 
 
-/* What whoever had the lock before knew of the CA. */
+/* At the start the pairs were read without the lock. */
 
 static void
-ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s, ngx_pool_t *pool)
+ngx_autocert_schedule_complete(ngx_autocert_schedule_t *s)
 {
-    ngx_autocert_ca_t    ca;
-    ngx_autocert_fail_t  fail;
+    ngx_uint_t            i;
+    ngx_autocert_name_t  *name;
+
+    name = s->helper->acf->names.elts;
+
+    for (i = 0; i < s->helper->acf->names.nelts; i++) {
+
+        if (ngx_autocert_store_complete(&s->helper->store, &name[i].name)
+            == NGX_OK)
+        {
+            ngx_autocert_sweep_own(i);
+        }
+    }
+}
+
+
+/* What whoever had the lock before knew of the CA; else without the lock. */
+
+static ngx_int_t
+ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_ca_t  ca;
 
     if (ngx_autocert_store_ca_get(&s->helper->store, pool,
-                                  &s->helper->acf->ca, &ca, &fail)
+                                  &s->helper->acf->ca, &ca, fail)
         == NGX_ERROR)
     {
+        if (!fail->damaged) {
+            ngx_autocert_store_unlock(&s->helper->store);
+            return NGX_ERROR;
+        }
+
         ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                       "autocert: what is remembered of the CA can't be read "
-                      "and is begun anew: %V", &fail.why);
+                      "and is begun anew: %V", &fail->why);
     }
 
     ngx_autocert_plan_remember(&s->plan, ngx_time(), &ca, s->reload);
 
     s->plan.contacts = ngx_autocert_issuer_outdated(s->helper, pool);
+
+    return NGX_OK;
 }
 
 
@@ -479,9 +524,9 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
     switch (next->what) {
 
     case NGX_AUTOCERT_PLAN_ORDER:
-        ngx_autocert_schedule_look(s, s->index, pool, &state);
-
-        if (ngx_autocert_schedule_order(s, pool, &state) != NGX_OK) {
+        if (ngx_autocert_schedule_look(s, s->index, pool, &state) != NGX_OK
+            || ngx_autocert_schedule_order(s, pool, &state) != NGX_OK)
+        {
             s->busy = 0;
             return;
         }
@@ -490,9 +535,9 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
         break;
 
     case NGX_AUTOCERT_PLAN_WINDOW:
-        ngx_autocert_schedule_look(s, s->index, pool, &state);
-
-        if (s->plan.names[s->index].look > ngx_time()) {
+        if (ngx_autocert_schedule_look(s, s->index, pool, &state) != NGX_OK
+            || s->plan.names[s->index].look > ngx_time())
+        {
             s->busy = 0;
             return;
         }
@@ -521,33 +566,45 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
 
 /*
  * What there is of the name now: who had the lock before may have obtained
- * its certificate, or failed, since the start.
+ * its certificate, or failed, since the start.  NGX_ERROR: it can't be read.
  */
 
-static void
+static ngx_int_t
 ngx_autocert_schedule_look(ngx_autocert_schedule_t *s, ngx_uint_t index,
     ngx_pool_t *pool, ngx_autocert_state_t *state)
 {
-    ngx_autocert_fail_t    ignored;
+    ngx_autocert_fail_t    fail;
     ngx_autocert_name_t   *name;
     ngx_autocert_chain_t  *chain;
 
     name = s->helper->acf->names.elts;
     name += index;
 
-    ngx_autocert_sweep_look(index);
+    if (ngx_autocert_sweep_look(index) != NGX_OK) {
+        ngx_autocert_schedule_later(s, index);
+        return NGX_ERROR;
+    }
 
     ngx_memzero(&s->chain, sizeof(ngx_autocert_chain_t));
 
     if (ngx_autocert_store_chain(&s->helper->store, pool, &name->name,
-                                 &chain, &ignored)
-        != NGX_OK)
+                                 &chain, &fail)
+        == NGX_ERROR
+        && !fail.damaged)
     {
-        chain = NULL;
+        ngx_autocert_schedule_unread(s, index, &fail);
+        return NGX_ERROR;
     }
 
-    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
-                                        state, &ignored);
+    if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                     state, &fail)
+        == NGX_ERROR
+        && !fail.damaged)
+    {
+        ngx_autocert_x509_chain_free(chain);
+        ngx_autocert_schedule_unread(s, index, &fail);
+        return NGX_ERROR;
+    }
 
     ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, state, 0);
 
@@ -556,6 +613,52 @@ ngx_autocert_schedule_look(ngx_autocert_schedule_t *s, ngx_uint_t index,
         s->chain.certs = NULL;
         ngx_autocert_x509_chain_free(chain);
     }
+
+    return NGX_OK;
+}
+
+
+/* Then it is looked at, whatever was planned. */
+
+static void
+ngx_autocert_schedule_later(ngx_autocert_schedule_t *s, ngx_uint_t index)
+{
+    time_t                     then;
+    ngx_autocert_plan_name_t  *name;
+
+    then = ngx_time() + NGX_AUTOCERT_SCHEDULE_LOOK / 1000;
+    name = &s->plan.names[index];
+
+    name->renew = 0;
+    name->retry = then;
+    name->next_attempt = 0;
+    name->look = ngx_max(name->look, then);
+}
+
+
+/* Nor is it written: what is there may be good. */
+
+static void
+ngx_autocert_schedule_unread(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_name_t  *name;
+
+    name = s->helper->acf->names.elts;
+    name += index;
+
+    ngx_autocert_schedule_later(s, index);
+
+    if (s->plan.names[index].unread) {
+        return;
+    }
+
+    s->plan.names[index].unread = 1;
+
+    ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
+                  "autocert: what there is of \"%V\" can't be read: %V; no "
+                  "certificate is ordered for it until that is mended, "
+                  "looking again every minute", &name->name, &fail->why);
 }
 
 
@@ -572,6 +675,7 @@ ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
     ngx_autocert_issued_t   issued;
 
     if (ngx_autocert_plan_due(&s->plan, s->index) > ngx_time()) {
+        s->plan.names[s->index].unread = 0;
         return NGX_DECLINED;
     }
 
@@ -583,10 +687,17 @@ ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
                                       &issued, &fail)
         == NGX_ERROR)
     {
+        if (!fail.damaged) {
+            ngx_autocert_schedule_unread(s, s->index, &fail);
+            return NGX_ERROR;
+        }
+
         ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                       "autocert: what was issued to \"%V\" can't be read and "
                       "is begun anew: %V", &name->name, &fail.why);
     }
+
+    s->plan.names[s->index].unread = 0;
 
     rc = ngx_autocert_plan_begin(&s->plan, s->index, ngx_time(), state,
                                  &issued, pool, &fail);
@@ -668,6 +779,7 @@ static void
 ngx_autocert_schedule_certificate(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome, ngx_pool_t *pool)
 {
+    ngx_int_t              rc;
     ngx_autocert_fail_t    wrong;
     ngx_autocert_name_t   *name;
     ngx_autocert_state_t   state;
@@ -675,8 +787,8 @@ ngx_autocert_schedule_certificate(ngx_autocert_schedule_t *s,
     name = s->helper->acf->names.elts;
     name += outcome->index;
 
-    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
-                                        &state, &wrong);
+    rc = ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                      &state, &wrong);
 
     if (outcome->fail == NULL) {
         ngx_autocert_schedule_issued(s, outcome, &state, pool);
@@ -684,6 +796,12 @@ ngx_autocert_schedule_certificate(ngx_autocert_schedule_t *s,
     } else {
         ngx_autocert_schedule_failed(s, outcome->index, outcome->fail,
                                      &state, outcome->log);
+
+        /* what went before is not known, and not to be lost */
+
+        if (rc == NGX_ERROR && !wrong.damaged) {
+            return;
+        }
     }
 
     ngx_autocert_schedule_put(s, outcome->index, &state, pool,
@@ -698,6 +816,7 @@ ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
 {
     u_char                  end[NGX_AUTOCERT_SCHEDULE_DATE];
     u_char                  due[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_int_t               rc;
     ngx_str_t               e, d;
     ngx_uint_t              renewed;
     ngx_autocert_fail_t     fail;
@@ -709,16 +828,18 @@ ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
     name += outcome->index;
     chain = outcome->chain;
 
-    (void) ngx_autocert_store_issued_get(&s->helper->store, pool,
-                                         &s->helper->acf->ca, &name->name,
-                                         &issued, &fail);
+    rc = ngx_autocert_store_issued_get(&s->helper->store, pool,
+                                       &s->helper->acf->ca, &name->name,
+                                       &issued, &fail);
 
     renewed = (s->plan.names[outcome->index].end != 0);
 
     ngx_autocert_plan_issued(&s->plan, outcome->index, ngx_time(), chain,
                              outcome->account, state, &issued, pool);
 
-    ngx_autocert_schedule_put_issued(s, outcome->index, &issued, pool);
+    if (rc != NGX_ERROR || fail.damaged) {
+        ngx_autocert_schedule_put_issued(s, outcome->index, &issued, pool);
+    }
 
     ngx_autocert_schedule_date(&e, end, chain->not_after);
     ngx_autocert_schedule_date(&d, due,
@@ -803,7 +924,7 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome, ngx_pool_t *pool)
 {
     ngx_uint_t             rc;
-    ngx_autocert_fail_t    ignored;
+    ngx_autocert_fail_t    fail;
     ngx_autocert_name_t   *name;
     ngx_autocert_state_t   state;
 
@@ -816,8 +937,14 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
         return;
     }
 
-    (void) ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
-                                        &state, &ignored);
+    if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                     &state, &fail)
+        == NGX_ERROR
+        && !fail.damaged)
+    {
+        ngx_autocert_schedule_unread(s, outcome->index, &fail);
+        return;
+    }
 
     if (outcome->fail) {
         ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(),

@@ -5,11 +5,21 @@
 #define NGX_AUTOCERT_SWEEP_CHUNK  64    /* names in one turn of the loop */
 
 
+/* What is known of a name. */
+
+typedef struct {
+    ngx_autocert_stamp_t          stamp;    /* of what was looked at last */
+    uint32_t                      told;     /* CRC-32 of why it is not read */
+    unsigned                      known:1;  /* what there is at the start */
+    unsigned                      own:1;    /* the next change is our own */
+} ngx_autocert_sweep_name_t;
+
+
 typedef struct {
     ngx_autocert_helper_t        *helper;
     ngx_autocert_sweep_found_pt   found;
     ngx_autocert_sweep_ready_pt   ready;
-    ngx_autocert_stamp_t         *stamps;
+    ngx_autocert_sweep_name_t    *names;
     ngx_uint_t                    next;
     ngx_event_t                   event;
     unsigned                      first:1;
@@ -17,9 +27,13 @@ typedef struct {
 
 
 static void ngx_autocert_sweep_handler(ngx_event_t *ev);
-static void ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep,
-    ngx_uint_t index, ngx_autocert_pair_t *pair);
-static void ngx_autocert_sweep_damaged(ngx_autocert_sweep_t *sweep,
+static ngx_int_t ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep,
+    ngx_uint_t index, ngx_autocert_pair_t *pair, ngx_uint_t old);
+static ngx_uint_t ngx_autocert_sweep_new(ngx_autocert_sweep_name_t *seen,
+    ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_sweep_unread(ngx_autocert_sweep_t *sweep,
+    ngx_uint_t index, ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_sweep_damaged(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_fail_t *fail, ngx_pool_t *pool);
 
 
@@ -32,10 +46,10 @@ ngx_autocert_sweep_start(ngx_autocert_helper_t *helper,
 {
     ngx_autocert_sweep_t  *sweep = &ngx_autocert_sweep;
 
-    sweep->stamps = ngx_pcalloc(helper->cycle->pool,
-                                helper->acf->names.nelts
-                                * sizeof(ngx_autocert_stamp_t));
-    if (sweep->stamps == NULL) {
+    sweep->names = ngx_pcalloc(helper->cycle->pool,
+                               helper->acf->names.nelts
+                               * sizeof(ngx_autocert_sweep_name_t));
+    if (sweep->names == NULL) {
         return NGX_ERROR;
     }
 
@@ -62,15 +76,9 @@ ngx_autocert_sweep_stop(void)
 
 
 void
-ngx_autocert_sweep_known(ngx_uint_t index)
+ngx_autocert_sweep_own(ngx_uint_t index)
 {
-    ngx_autocert_name_t   *name;
-    ngx_autocert_sweep_t  *sweep = &ngx_autocert_sweep;
-
-    name = sweep->helper->acf->names.elts;
-
-    ngx_autocert_store_stamp(&sweep->helper->store, &name[index].name,
-                             &sweep->stamps[index]);
+    ngx_autocert_sweep.names[index].own = 1;
 }
 
 
@@ -89,7 +97,7 @@ ngx_autocert_sweep_handler(ngx_event_t *ev)
     last = ngx_min(sweep->next + NGX_AUTOCERT_SWEEP_CHUNK, n);
 
     while (sweep->next < last) {
-        ngx_autocert_sweep_look(sweep->next++);
+        (void) ngx_autocert_sweep_look(sweep->next++);
     }
 
     if (sweep->next < n) {
@@ -107,81 +115,104 @@ ngx_autocert_sweep_handler(ngx_event_t *ev)
 }
 
 
-void
+ngx_int_t
 ngx_autocert_sweep_look(ngx_uint_t index)
 {
-    u_char                 id[NGX_AUTOCERT_KEY_ID];
-    ngx_int_t              rc;
-    ngx_uint_t             same;
-    ngx_pool_t            *pool;
-    ngx_autocert_fail_t    fail;
-    ngx_autocert_name_t   *name;
-    ngx_autocert_pair_t    pair;
-    ngx_autocert_stamp_t   stamp;
-    ngx_autocert_sweep_t  *sweep = &ngx_autocert_sweep;
+    u_char                      id[NGX_AUTOCERT_KEY_ID];
+    ngx_int_t                   rc;
+    ngx_uint_t                  old;
+    ngx_pool_t                 *pool;
+    ngx_autocert_fail_t         fail;
+    ngx_autocert_name_t        *name;
+    ngx_autocert_pair_t         pair;
+    ngx_autocert_stamp_t        stamp;
+    ngx_autocert_sweep_t       *sweep = &ngx_autocert_sweep;
+    ngx_autocert_sweep_name_t  *seen;
 
     name = sweep->helper->acf->names.elts;
     name += index;
+    seen = &sweep->names[index];
 
     if (name->bootstrap) {
-        return;
+        return NGX_OK;
     }
 
     ngx_autocert_store_stamp(&sweep->helper->store, &name->name, &stamp);
 
-    same = !sweep->first
-           && ngx_memcmp(&stamp, &sweep->stamps[index],
-                         sizeof(ngx_autocert_stamp_t))
-              == 0;
+    /* a keeper that could not use it when it was asked serves a bootstrap */
 
-    /* a keeper that could not read it when it was asked serves a bootstrap */
-
-    if (same
+    if (seen->known
+        && ngx_memcmp(&stamp, &seen->stamp, sizeof(ngx_autocert_stamp_t)) == 0
         && (stamp.chain[1] == 0
             || ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
                != NGX_AGAIN))
     {
-        return;
+        return NGX_OK;
     }
-
-    sweep->stamps[index] = stamp;
 
     pool = ngx_create_pool(4096, sweep->helper->log);
     if (pool == NULL) {
-        return;
+        return NGX_ERROR;
     }
 
     rc = ngx_autocert_store_load(&sweep->helper->store, pool, &name->name,
                                  &pair, &fail);
 
-    switch (rc) {
+    if (rc == NGX_ERROR) {
 
-    case NGX_OK:
-        sweep->found(index, pair.chain);
-        ngx_autocert_sweep_pair(sweep, index, &pair);
-        break;
+        if (!fail.damaged) {
+            rc = ngx_autocert_sweep_unread(sweep, index, &fail);
 
-    case NGX_DECLINED:
-        if (sweep->first) {
-            sweep->found(index, NULL);
+        } else {
+            seen->stamp = stamp;
+            rc = ngx_autocert_sweep_damaged(sweep, index, &fail, pool);
         }
-        break;
 
-    default:
-        if (!same) {
-            ngx_autocert_sweep_damaged(sweep, index, &fail, pool);
-        }
+        ngx_destroy_pool(pool);
+
+        return rc;
     }
 
     ngx_destroy_pool(pool);
+
+    old = !seen->known || seen->own;
+
+    seen->stamp = stamp;
+    seen->told = 0;
+    seen->own = 0;
+
+    if (rc == NGX_DECLINED) {
+
+        if (!seen->known) {
+            seen->known = 1;
+            sweep->found(index, NULL);
+        }
+
+        return NGX_OK;
+    }
+
+    seen->known = 1;
+    sweep->found(index, pair.chain);
+
+    if (ngx_autocert_sweep_pair(sweep, index, &pair, old) != NGX_OK) {
+
+        /* it is looked at again */
+
+        ngx_memzero(&seen->stamp, sizeof(ngx_autocert_stamp_t));
+    }
+
+    return NGX_OK;
 }
 
 
-/* At the start a pair is read by the keeper when it is first asked for. */
+/*
+ * At the start a pair is read by the keeper when it is first asked for.  old:
+ * it is no news if the keeper has its key.
+ */
 
-static void
+static ngx_int_t
 ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
-    ngx_autocert_pair_t *pair)
+    ngx_autocert_pair_t *pair, ngx_uint_t old)
 {
     u_char                date[sizeof("2026-11-24T00:00:00Z")];
     u_char                id[NGX_AUTOCERT_KEY_ID];
@@ -195,58 +226,144 @@ ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
     rc = ngx_autocert_keeper_id(sweep->helper->keeper, index, id);
 
     if (rc == NGX_DECLINED
-        || (rc == NGX_OK && sweep->first
+        || (rc == NGX_OK && old
             && ngx_memcmp(id, pair->chain->id, NGX_AUTOCERT_KEY_ID) == 0))
     {
         ngx_autocert_store_pair_free(pair);
-        return;
+        return NGX_OK;
     }
 
     end.data = date;
     end.len = ngx_autocert_time_print(date, pair->chain->not_after) - date;
 
     if (ngx_autocert_helper_install(sweep->helper, index, pair) != NGX_OK) {
-        return;
+        return NGX_ERROR;
     }
 
     ngx_log_error(NGX_LOG_NOTICE, sweep->helper->log, 0,
                   "autocert: the certificate of \"%V\" in the store has "
                   "changed, the new one is served from now on, valid until "
                   "%V", &name->name, &end);
+
+    return NGX_OK;
 }
 
 
-static void
-ngx_autocert_sweep_damaged(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
-    ngx_autocert_fail_t *fail, ngx_pool_t *pool)
+/* Is this the first time?  What the system lacks is the same whatever it is. */
+
+static ngx_uint_t
+ngx_autocert_sweep_new(ngx_autocert_sweep_name_t *seen,
+    ngx_autocert_fail_t *fail)
 {
-    ngx_autocert_fail_t    aside;
-    ngx_autocert_name_t   *name;
+    uint32_t  told;
+
+    told = (fail->kind == NGX_AUTOCERT_FAIL_INTERNAL)
+           ? 1 : ngx_crc32_short(fail->why.data, fail->why.len);
+
+    if (seen->told == told) {
+        return 0;
+    }
+
+    seen->told = told;
+
+    return 1;
+}
+
+
+/*
+ * What could not be read may be good: it is left alone, and looked at until
+ * it is read.  NGX_OK: a person has to act, and had a good pair before.
+ */
+
+static ngx_int_t
+ngx_autocert_sweep_unread(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_int_t                   rc;
+    ngx_autocert_name_t        *name;
+    ngx_autocert_sweep_name_t  *seen;
 
     name = sweep->helper->acf->names.elts;
     name += index;
+    seen = &sweep->names[index];
 
-    if (!sweep->first) {
-        ngx_log_error(NGX_LOG_WARN, sweep->helper->log, 0,
-                      "autocert: the certificate of \"%V\" in the store has "
-                      "changed, but can't be used: %V; the one in memory is "
-                      "served on", &name->name, &fail->why);
-        return;
+    rc = (seen->known && fail->kind != NGX_AUTOCERT_FAIL_INTERNAL)
+         ? NGX_OK : NGX_ERROR;
+
+    if (!ngx_autocert_sweep_new(seen, fail)) {
+        return rc;
     }
 
-    ngx_log_error(NGX_LOG_ERR, sweep->helper->log, 0,
-                  "autocert: the certificate of \"%V\" can't be used: %V; it "
-                  "is set aside and a new one ordered", &name->name,
-                  &fail->why);
+    if (seen->known) {
+        ngx_log_error(NGX_LOG_WARN, sweep->helper->log, 0,
+                      "autocert: the certificate of \"%V\" in the store has "
+                      "changed, but can't be used: %V; it is left alone, and "
+                      "the one in memory is served on", &name->name,
+                      &fail->why);
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, sweep->helper->log, 0,
+                      "autocert: the certificate of \"%V\" can't be used: "
+                      "%V; it is left alone, and none is ordered until that "
+                      "is mended, looking again every few seconds",
+                      &name->name, &fail->why);
+    }
+
+    return rc;
+}
+
+
+/* NGX_ERROR: it is still in the way. */
+
+static ngx_int_t
+ngx_autocert_sweep_damaged(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
+    ngx_autocert_fail_t *fail, ngx_pool_t *pool)
+{
+    ngx_uint_t                  first;
+    ngx_autocert_fail_t         aside;
+    ngx_autocert_name_t        *name;
+    ngx_autocert_sweep_name_t  *seen;
+
+    name = sweep->helper->acf->names.elts;
+    name += index;
+    seen = &sweep->names[index];
+
+    first = ngx_autocert_sweep_new(seen, fail);
+
+    if (seen->known) {
+
+        if (first) {
+            ngx_log_error(NGX_LOG_WARN, sweep->helper->log, 0,
+                          "autocert: the certificate of \"%V\" in the store "
+                          "has changed, but can't be used: %V; the one in "
+                          "memory is served on", &name->name, &fail->why);
+        }
+
+        return NGX_OK;
+    }
+
+    if (first) {
+        ngx_log_error(NGX_LOG_ERR, sweep->helper->log, 0,
+                      "autocert: the certificate of \"%V\" can't be used: "
+                      "%V; it is set aside and a new one ordered",
+                      &name->name, &fail->why);
+    }
 
     if (ngx_autocert_store_set_aside(&sweep->helper->store, pool, &name->name,
                                      &aside)
         != NGX_OK)
     {
-        ngx_log_error(NGX_LOG_ERR, sweep->helper->log, 0,
-                      "autocert: setting it aside failed: %V", &aside.why);
+        if (first) {
+            ngx_log_error(NGX_LOG_ERR, sweep->helper->log, 0,
+                          "autocert: setting it aside failed: %V; trying "
+                          "again every few seconds", &aside.why);
+        }
+
+        return NGX_ERROR;
     }
 
-    ngx_autocert_sweep_known(index);
+    seen->known = 1;
     sweep->found(index, NULL);
+
+    return NGX_OK;
 }

@@ -20,7 +20,8 @@
 
 /*
  * found tells of each name at the start, and whenever its pair on disk has
- * changed; chain NULL: there is none.  ready: every name has been told once.
+ * changed; chain NULL: there is none.  ready: every name has been looked at,
+ * and told if it could be read.
  */
 typedef void (*ngx_autocert_sweep_found_pt)(ngx_uint_t index,
     ngx_autocert_chain_t *chain);
@@ -30,11 +31,14 @@ ngx_int_t ngx_autocert_sweep_start(ngx_autocert_helper_t *helper,
     ngx_autocert_sweep_found_pt found, ngx_autocert_sweep_ready_pt ready);
 void ngx_autocert_sweep_stop(void);
 
-/* Looks at the pair of one name now, as the sweep does in its turn. */
-void ngx_autocert_sweep_look(ngx_uint_t index);
+/*
+ * Looks at the pair of one name now, as the sweep does in its turn.
+ * NGX_ERROR: nothing is known of it, which is said once; found will tell.
+ */
+ngx_int_t ngx_autocert_sweep_look(ngx_uint_t index);
 
-/* What is on disk for this name now is what is served: our own commit. */
-void ngx_autocert_sweep_known(ngx_uint_t index);
+/* A pair on disk that is new by our own doing is no news. */
+void ngx_autocert_sweep_own(ngx_uint_t index);
 
 #pragma GCC visibility pop
 

@@ -540,12 +540,20 @@ ngx_autocert_store_complete(ngx_autocert_store_t *store, ngx_str_t *name)
     }
 
     if (fstatat(dir.fd, NGX_AUTOCERT_STORE_NEXT, &st, AT_SYMLINK_NOFOLLOW)
-        == 0)
+        == -1)
     {
-        rc = ngx_autocert_store_settle(&dir);
+        rc = (errno == ENOENT) ? NGX_DECLINED : NGX_ERROR;
 
     } else {
-        rc = (errno == ENOENT) ? NGX_DECLINED : NGX_ERROR;
+        rc = ngx_autocert_store_settle(&dir);
+
+        /* that of an order that is under way is where it was */
+
+        if (rc == NGX_OK
+            && ngx_autocert_store_is(&dir, NGX_AUTOCERT_STORE_NEXT, &st))
+        {
+            rc = NGX_DECLINED;
+        }
     }
 
     ngx_autocert_store_dir_close(&dir);

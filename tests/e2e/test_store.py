@@ -174,6 +174,10 @@ SPOILS = [(spoil_mismatch, "is not the key of the certificate"),
 
 IDS = [spoil.__name__[6:] for spoil, _ in SPOILS]
 
+# not by how it is kept, but by what is in it
+DAMAGED = [(spoil, said) for spoil, said in SPOILS
+           if spoil not in (spoil_open_key, spoil_link)]
+
 
 def test_bad_pairs_while_running(server):
     """
@@ -223,7 +227,8 @@ def test_bad_pairs_while_running(server):
         wait_for(lambda: der(name) == good[name].der, SWEEP + SLACK, name)
 
 
-@pytest.mark.parametrize("spoil, said", SPOILS, ids=IDS)
+@pytest.mark.parametrize("spoil, said", DAMAGED,
+                         ids=[spoil.__name__[6:] for spoil, _ in DAMAGED])
 def test_bad_pair_at_the_start(server, spoil, said):
     """Set aside whole, with a reason; the server starts, behind bootstrap."""
 
@@ -231,8 +236,7 @@ def test_bad_pair_at_the_start(server, spoil, said):
     good.store(server.store, "www.example.com")
     dir = self_signed("example.com").store(server.store, "example.com")
     spoil(dir)
-    kept = {name: read(f"{dir}/{name}") for name in os.listdir(dir)
-            if name != "real.pem"}
+    kept = {name: read(f"{dir}/{name}") for name in os.listdir(dir)}
 
     server.start()
     assert tls.handshake("example.com").self_signed
