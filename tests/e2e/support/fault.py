@@ -27,6 +27,7 @@ class Fault:
     def fail(self, name, error):
         self.map[12:64] = name.encode().ljust(52, b"\0")
         self.map[:4] = struct.pack("i", error)
+        self.seen = self.hits()
 
     def mend(self):
         self.map[:4] = bytes(4)
@@ -43,8 +44,9 @@ class Fault:
         return struct.unpack("I", self.map[4:8])[0]
 
     def met(self, times=1, timeout=30):
-        """So many times more."""
+        """So many times more than when it was asked, or set, last."""
 
-        n = self.hits() + times
+        n = self.seen + times
         wait_for(lambda: self.hits() >= n, timeout,
                  lambda: f"{n} faults, there are {self.hits()}")
+        self.seen = self.hits()
