@@ -161,6 +161,15 @@ ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
         helper->store.path = store.path;
         __atomic_store_n(&helper->store.fd, store.fd, __ATOMIC_RELEASE);
 
+        if (helper->acf->core->starts->total == 0
+            && ngx_autocert_store_parents(&store, pool, &fail) != NGX_OK)
+        {
+            ngx_log_error(NGX_LOG_WARN, helper->log, 0,
+                          "autocert: who can write to a directory above the "
+                          "store can put another in its place: %V",
+                          &fail.why);
+        }
+
         return NGX_OK;
     }
 

@@ -20,6 +20,8 @@
 
 static ngx_int_t ngx_autocert_store_sync_parent(
     ngx_autocert_store_dir_t *dir);
+static ngx_int_t ngx_autocert_store_above(ngx_autocert_store_dir_t *dir);
+static ngx_int_t ngx_autocert_store_parent(ngx_autocert_store_dir_t *dir);
 static ngx_int_t ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
     ngx_autocert_pair_t *pair, ngx_uint_t locked);
 static ngx_int_t ngx_autocert_store_chain_read(ngx_autocert_store_dir_t *dir,
@@ -166,6 +168,109 @@ ngx_autocert_store_close(ngx_autocert_store_t *store)
         (void) close(store->fd);
         store->fd = -1;
     }
+}
+
+
+ngx_int_t
+ngx_autocert_store_parents(ngx_autocert_store_t *store, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail)
+{
+    char                      *real;
+    ngx_int_t                  rc;
+    ngx_autocert_store_dir_t   dir;
+
+    dir.fd = -1;
+    dir.pool = pool;
+    dir.fail = fail;
+    dir.path = store->path;
+
+    rc = ngx_autocert_store_above(&dir);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* where links on the way lead to */
+
+    real = realpath((char *) store->path.data, NULL);
+
+    if (real) {
+        dir.path.data = (u_char *) real;
+        dir.path.len = ngx_strlen(real);
+
+        rc = ngx_autocert_store_above(&dir);
+
+        free(real);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_autocert_store_above(ngx_autocert_store_dir_t *dir)
+{
+    u_char  *path;
+
+    path = ngx_pnalloc(dir->pool, dir->path.len + 1);
+    if (path == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_memcpy(path, dir->path.data, dir->path.len);
+    dir->path.data = path;
+
+    while (dir->path.len > 1) {
+
+        while (path[dir->path.len - 1] != '/') {
+            dir->path.len--;
+        }
+
+        while (dir->path.len > 1 && path[dir->path.len - 1] == '/') {
+            dir->path.len--;
+        }
+
+        path[dir->path.len] = '\0';
+
+        if (ngx_autocert_store_parent(dir) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_store_parent(ngx_autocert_store_dir_t *dir)
+{
+    mode_t       others;
+    struct stat  st;
+
+    if (stat((char *) dir->path.data, &st) == -1) {
+        return NGX_OK;
+    }
+
+    if (st.st_uid != 0 && st.st_uid != geteuid()) {
+        return ngx_autocert_fail(dir->fail, dir->pool,
+                                 NGX_AUTOCERT_FAIL_CONFIGURATION,
+                                 "\"%V\" belongs to the user with id %ui; "
+                                 "run: chown 0 \"%V\"", &dir->path,
+                                 (ngx_uint_t) st.st_uid, &dir->path);
+    }
+
+    /* in one that is sticky each renames what is its own alone */
+
+    others = (st.st_gid == 0) ? 002 : 022;
+
+    if ((st.st_mode & others) && !(st.st_mode & S_ISVTX)) {
+        return ngx_autocert_fail(dir->fail, dir->pool,
+                                 NGX_AUTOCERT_FAIL_CONFIGURATION,
+                                 "\"%V\" may be written by users other than "
+                                 "its owner; run: chmod go-w \"%V\"",
+                                 &dir->path, &dir->path);
+    }
+
+    return NGX_OK;
 }
 
 

@@ -152,6 +152,13 @@ ngx_int_t ngx_autocert_store_open(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *path, ngx_autocert_fail_t *fail);
 void ngx_autocert_store_close(ngx_autocert_store_t *store);
 
+/*
+ * Who may write to a directory above the store can put another in its place.
+ * NGX_ERROR and fail: somebody else than root and the effective user may.
+ */
+ngx_int_t ngx_autocert_store_parents(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail);
+
 /* NGX_OK, NGX_AGAIN if another process holds it, NGX_ERROR and fail. */
 ngx_int_t ngx_autocert_store_lock(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_autocert_fail_t *fail);

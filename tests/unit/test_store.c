@@ -724,6 +724,71 @@ test_store_open_owner(void **state)
 }
 
 
+static ngx_int_t
+test_parents(void)
+{
+    memset(&test_fail, 0, sizeof(test_fail));
+
+    return ngx_autocert_store_parents(&test_store, test_pool, &test_fail);
+}
+
+
+static void
+test_store_parents(void **state)
+{
+    ngx_autocert_store_t  store;
+
+    (void) state;
+
+    assert_int_equal(test_parents(), NGX_OK);
+
+    /* not the store itself, which is another's business */
+
+    assert_int_equal(chmod(test_path, 0777), 0);
+    assert_int_equal(test_parents(), NGX_OK);
+    assert_int_equal(chmod(test_path, 0700), 0);
+
+    assert_int_equal(chmod(test_dir, 0757), 0);
+    assert_int_equal(test_parents(), NGX_ERROR);
+    test_has(test_fail.why, test_file("run: chmod go-w \"%s\"", test_dir));
+
+    assert_int_equal(chmod(test_dir, 01777), 0);
+    assert_int_equal(test_parents(), NGX_OK);
+
+    /* behind a link on the way */
+
+    assert_int_equal(mkdir(test_file("%s/a", test_dir), 0700), 0);
+    assert_int_equal(mkdir(test_file("%s/a/b", test_dir), 0777), 0);
+    assert_int_equal(chmod(test_file("%s/a/b", test_dir), 0777), 0);
+    assert_int_equal(mkdir(test_file("%s/a/b/c", test_dir), 0700), 0);
+    assert_int_equal(symlink("a/b/c", test_file("%s/link", test_dir)), 0);
+    assert_int_equal(test_open(test_file("%s/link/store", test_dir), &store),
+                     NGX_OK);
+    assert_int_equal(ngx_autocert_store_parents(&store, test_pool,
+                                                &test_fail),
+                     NGX_ERROR);
+    test_has(test_fail.why, test_file("%s/a/b\"", test_dir));
+    ngx_autocert_store_close(&store);
+
+    if (geteuid() != 0) {
+        return;
+    }
+
+    assert_int_equal(chown(test_dir, 0, TEST_NOBODY), 0);
+    assert_int_equal(chmod(test_dir, 0770), 0);
+    assert_int_equal(test_parents(), NGX_ERROR);
+    test_has(test_fail.why, "run: chmod go-w ");
+
+    assert_int_equal(chown(test_dir, 0, 0), 0);
+    assert_int_equal(test_parents(), NGX_OK);
+
+    assert_int_equal(chmod(test_dir, 0700), 0);
+    assert_int_equal(chown(test_dir, TEST_NOBODY, 0), 0);
+    assert_int_equal(test_parents(), NGX_ERROR);
+    test_has(test_fail.why, test_file("run: chown 0 \"%s\"", test_dir));
+}
+
+
 static void
 test_store_lock(void **state)
 {
@@ -3474,6 +3539,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         test_case(test_store_open),
         test_case(test_store_open_owner),
+        test_case(test_store_parents),
         test_case(test_store_lock),
         test_case(test_store_lock_refused),
         test_case(test_store_names),
