@@ -94,6 +94,8 @@ def pytest_runtest_makereport(item, call):
                 continue
 
             path = os.path.join(root, name)
+            if not os.path.isfile(path):
+                continue
             copy = os.path.join(kept, os.path.relpath(path, place))
             os.makedirs(os.path.dirname(copy), exist_ok=True)
             shutil.copyfile(path, copy)
