@@ -714,6 +714,12 @@ ngx_autocert_flow_scope(ngx_autocert_flow_t *flow)
         return NGX_AUTOCERT_FAIL_NAME;
     }
 
+    if (!flow->asking && flow->step == NGX_AUTOCERT_STEP_WINDOW) {
+        return (fail->kind == NGX_AUTOCERT_FAIL_NETWORK
+                || fail->kind == NGX_AUTOCERT_FAIL_LIMITED)
+               ? NGX_AUTOCERT_FAIL_WINDOWS : NGX_AUTOCERT_FAIL_NAME;
+    }
+
     if (flow->asking
         || flow->step <= NGX_AUTOCERT_STEP_ACCOUNT
         || flow->status == 503

@@ -25,6 +25,7 @@
 #define NGX_AUTOCERT_FAIL_NAME    0
 #define NGX_AUTOCERT_FAIL_DOMAIN  1     /* domain, and all names below it */
 #define NGX_AUTOCERT_FAIL_CA      2     /* all names */
+#define NGX_AUTOCERT_FAIL_WINDOWS 3     /* all looks at renewal windows */
 
 
 typedef struct {

@@ -53,11 +53,19 @@ static time_t ngx_autocert_plan_pace(ngx_autocert_plan_t *plan, time_t now);
 static void ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now);
 static ngx_uint_t ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
     ngx_autocert_plan_name_t *b);
+static void ngx_autocert_plan_spent(ngx_autocert_plan_t *plan,
+    ngx_uint_t index, time_t now, ngx_autocert_fail_t *fail,
+    ngx_autocert_state_t *state);
 static ngx_int_t ngx_autocert_plan_afford(ngx_autocert_issued_t *issued,
     time_t now, ngx_pool_t *pool, ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_plan_within(ngx_autocert_issued_t *issued,
     time_t now, ngx_uint_t max, time_t span, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
+static void ngx_autocert_plan_ended(ngx_autocert_state_t *state);
+static void ngx_autocert_plan_suspect(ngx_autocert_plan_t *plan,
+    ngx_uint_t index, ngx_autocert_state_t *state);
+static ngx_uint_t ngx_autocert_plan_blamed(ngx_autocert_plan_t *plan,
+    ngx_uint_t index);
 static time_t ngx_autocert_plan_backoff(ngx_autocert_plan_t *plan,
     ngx_uint_t failures);
 static time_t ngx_autocert_plan_daily(ngx_autocert_plan_t *plan);
@@ -66,9 +74,11 @@ static time_t ngx_autocert_plan_delay(ngx_autocert_plan_t *plan,
     ngx_uint_t failures);
 static void ngx_autocert_plan_hold(ngx_autocert_plan_t *plan, time_t now,
     ngx_autocert_fail_t *fail);
+static void ngx_autocert_plan_asked(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_fail_t *fail);
 static void ngx_autocert_plan_alive(ngx_autocert_plan_t *plan);
 static void ngx_autocert_plan_unreached(ngx_autocert_plan_t *plan,
-    time_t now, ngx_autocert_fail_t *fail);
+    ngx_uint_t index, time_t now, ngx_autocert_fail_t *fail);
 static void ngx_autocert_plan_limited(ngx_autocert_plan_t *plan, time_t now,
     ngx_autocert_fail_t *fail, ngx_autocert_plan_failed_t *failed);
 static ngx_autocert_domain_t *ngx_autocert_plan_domain(
@@ -139,6 +149,10 @@ ngx_autocert_plan_remember(ngx_autocert_plan_t *plan, time_t now,
     if (ca->contacts_at > now + NGX_AUTOCERT_PLAN_AHEAD) {
         ca->contacts_at = 0;
     }
+
+    if (ca->blind > now + NGX_AUTOCERT_PLAN_DAY) {
+        ca->blind = 0;
+    }
 }
 
 
@@ -161,7 +175,7 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     name->end = chain ? chain->not_after : 0;
     name->order = (state->order.len != 0);
-    name->failed = (state->failures != 0);
+    name->failed = (state->failures || name->suspect);
 
     /* what is known already may have been moved along with the clock */
 
@@ -385,7 +399,7 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
             due = ngx_max(due, pace);
         }
 
-        look = ngx_max(name[i].look, plan->blind);
+        look = ngx_max(name[i].look, plan->ca.blind);
 
         next->until = ngx_min(next->until, ngx_min(due, look));
 
@@ -488,7 +502,7 @@ ngx_autocert_plan_back(ngx_autocert_plan_t *plan, time_t delta)
 
     ca = &plan->ca;
 
-    plan->blind = ngx_max(plan->blind - delta, 0);
+    ca->blind = ngx_max(ca->blind - delta, 0);
     ca->hold = ngx_max(ca->hold - delta, 0);
     ca->contacts_at = ngx_max(ca->contacts_at - delta, 0);
 
@@ -612,15 +626,15 @@ ngx_autocert_plan_begin(ngx_autocert_plan_t *plan, ngx_uint_t index,
             return NGX_ERROR;
         }
 
-        state->kind = fail->kind;
-        state->why = fail->why;
-        ngx_str_null(&state->detail);
-        state->failed_at = now;
-        state->next_attempt = fail->retry_at;
-        plan->names[index].retry = fail->retry_at;
-        plan->names[index].next_attempt = fail->retry_at;
+        ngx_autocert_plan_spent(plan, index, now, fail, state);
 
         return NGX_DECLINED;
+    }
+
+    if (state->kind == NGX_AUTOCERT_FAIL_BUDGET) {
+        state->kind = 0;
+        ngx_str_null(&state->why);
+        state->next_attempt = 0;
     }
 
     state->tries++;
@@ -635,6 +649,23 @@ ngx_autocert_plan_begin(ngx_autocert_plan_t *plan, ngx_uint_t index,
     }
 
     return NGX_OK;
+}
+
+
+/* The budget is. */
+
+static void
+ngx_autocert_plan_spent(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state)
+{
+    state->kind = fail->kind;
+    state->why = fail->why;
+    ngx_str_null(&state->detail);
+    state->failed_at = now;
+    state->next_attempt = fail->retry_at;
+
+    plan->names[index].retry = fail->retry_at;
+    plan->names[index].next_attempt = fail->retry_at;
 }
 
 
@@ -708,6 +739,17 @@ ngx_autocert_plan_within(ngx_autocert_issued_t *issued, time_t now,
 void
 ngx_autocert_plan_leave(ngx_autocert_state_t *state)
 {
+    /* without one, whoever begins asks for one */
+
+    if (state->order.len) {
+        ngx_autocert_plan_ended(state);
+    }
+}
+
+
+static void
+ngx_autocert_plan_ended(ngx_autocert_state_t *state)
+{
     state->tries = 0;
 
     if (state->failures == 0) {
@@ -758,6 +800,9 @@ ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_autocert_plan_alive(plan);
     ngx_autocert_plan_spread(plan, index, now);
 
+    plan->issued++;
+    plan->names[index].suspect = 0;
+
     challenge = state->challenge;
     issued->life = ngx_max(chain->not_after - chain->not_before, 1);
 
@@ -788,6 +833,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state,
     ngx_autocert_plan_failed_t *failed)
 {
+    time_t                     from;
     ngx_autocert_plan_name_t  *name;
 
     name = &plan->names[index];
@@ -796,14 +842,28 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_memzero(failed, sizeof(ngx_autocert_plan_failed_t));
 
     ngx_autocert_plan_settle(plan, index, state);
-    ngx_autocert_plan_leave(state);
+    ngx_autocert_plan_ended(state);
 
-    /* it is not the name's fault: it goes on when the CA does */
+    from = now;
 
     if (fail->scope == NGX_AUTOCERT_FAIL_CA) {
-        ngx_autocert_plan_hold(plan, now, fail);
-        failed->next = plan->ca.hold;
-        failed->held = 1;
+
+        if (!ngx_autocert_plan_blamed(plan, index)) {
+            ngx_autocert_plan_hold(plan, now, fail);
+            ngx_autocert_plan_suspect(plan, index, state);
+
+            failed->next = plan->ca.hold;
+            failed->held = 1;
+            return;
+        }
+
+        ngx_autocert_plan_asked(plan, now, fail);
+        from = ngx_max(plan->ca.hold, now);
+    }
+
+    if (fail->kind == NGX_AUTOCERT_FAIL_BUDGET) {
+        ngx_autocert_plan_spent(plan, index, now, fail, state);
+        failed->next = name->retry;
         return;
     }
 
@@ -819,9 +879,9 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     }
 
     state->failures++;
-    state->next_attempt = now + ngx_autocert_plan_delay(plan, index, now,
-                                                        fail,
-                                                        state->failures);
+    state->next_attempt = from + ngx_autocert_plan_delay(plan, index, now,
+                                                         fail,
+                                                         state->failures);
     state->next_attempt = ngx_max(state->next_attempt, fail->retry_at);
 
     name->retry = state->next_attempt;
@@ -829,8 +889,45 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
     name->failed = 1;
     failed->next = name->retry;
 
-    ngx_autocert_plan_unreached(plan, now, fail);
+    ngx_autocert_plan_unreached(plan, index, now, fail);
     failed->held = (plan->ca.hold > now);
+}
+
+
+/*
+ * It is not the name's fault: it goes on when the CA does, but behind the
+ * others, for it may be.
+ */
+
+static void
+ngx_autocert_plan_suspect(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    ngx_autocert_state_t *state)
+{
+    ngx_autocert_plan_name_t  *name;
+
+    name = &plan->names[index];
+
+    if (!name->suspect) {
+        name->suspect = 1;
+        name->issued = plan->issued;
+    }
+
+    name->failed = 1;
+    name->retry = plan->ca.hold;
+    name->next_attempt = state->next_attempt;
+}
+
+
+/* The CA has failed at it before, and not at another one since. */
+
+static ngx_uint_t
+ngx_autocert_plan_blamed(ngx_autocert_plan_t *plan, ngx_uint_t index)
+{
+    ngx_autocert_plan_name_t  *name;
+
+    name = &plan->names[index];
+
+    return name->suspect && name->issued != plan->issued;
 }
 
 
@@ -892,6 +989,29 @@ ngx_autocert_plan_hold(ngx_autocert_plan_t *plan, time_t now,
 }
 
 
+/* What the CA asks for stands, whoever is to blame. */
+
+static void
+ngx_autocert_plan_asked(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_ca_t  *ca;
+
+    ca = &plan->ca;
+
+    if (fail->retry_at <= ngx_max(ca->hold, now)) {
+        return;
+    }
+
+    ca->failures = ngx_max(ca->failures, 1);
+    ca->failed_at = now;
+    ca->kind = fail->kind;
+    ca->hold = fail->retry_at;
+
+    plan->changed = 1;
+}
+
+
 static void
 ngx_autocert_plan_alive(ngx_autocert_plan_t *plan)
 {
@@ -908,12 +1028,18 @@ ngx_autocert_plan_alive(ngx_autocert_plan_t *plan)
 /* What is the name's own at first is the CA's when the next one meets it. */
 
 static void
-ngx_autocert_plan_unreached(ngx_autocert_plan_t *plan, time_t now,
-    ngx_autocert_fail_t *fail)
+ngx_autocert_plan_unreached(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_fail_t *fail)
 {
     switch (fail->kind) {
 
     case NGX_AUTOCERT_FAIL_NETWORK:
+
+        if (plan->unreached && plan->last == index) {
+            break;
+        }
+
+        plan->last = index;
 
         if (++plan->unreached >= 2) {
             ngx_autocert_plan_hold(plan, now, fail);
@@ -1093,8 +1219,7 @@ ngx_autocert_plan_window(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t      start, end, look;
     ngx_uint_t  same, rc;
 
-    plan->looked = 1;
-    ngx_autocert_plan_alive(plan);
+    plan->unseen = 0;
 
     look = window->retry_at ? window->retry_at : now + NGX_AUTOCERT_PLAN_LOOK;
     look = ngx_max(look, now + NGX_AUTOCERT_PLAN_LOOK_MIN);
@@ -1143,35 +1268,66 @@ ngx_autocert_plan_window(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
 
 void
-ngx_autocert_plan_unseen(ngx_autocert_plan_t *plan, ngx_uint_t index,
-    time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state)
+ngx_autocert_plan_look(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_state_t *state)
 {
     time_t  delay;
 
     plan->looked = 1;
-
-    if (fail == NULL) {
-        plan->blind = now + NGX_AUTOCERT_PLAN_DAY;
-        return;
-    }
 
     delay = NGX_AUTOCERT_PLAN_LOOK_MIN << ngx_min(state->looks, 8);
     delay = ngx_min(delay, NGX_AUTOCERT_PLAN_LOOK);
     delay -= plan->random() % (delay / 4);
 
     state->looks++;
-    state->look_at = ngx_max(now + delay, fail->retry_at);
-    state->look_at = ngx_min(state->look_at,
-                             now + NGX_AUTOCERT_PLAN_LOOK_MAX);
+    state->look_at = now + delay;
+    plan->names[index].look = state->look_at;
+    plan->names[index].look_at = state->look_at;
+}
+
+
+void
+ngx_autocert_plan_unseen(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state)
+{
+    time_t  most, blind;
+
+    if (fail == NULL) {
+        state->looks = 0;
+        plan->ca.blind = now + NGX_AUTOCERT_PLAN_DAY;
+        plan->changed = 1;
+        return;
+    }
+
+    most = now + NGX_AUTOCERT_PLAN_LOOK_MAX;
+
+    state->look_at = ngx_max(state->look_at, fail->retry_at);
+    state->look_at = ngx_min(state->look_at, most);
     plan->names[index].look = state->look_at;
     plan->names[index].look_at = state->look_at;
 
-    if (fail->scope == NGX_AUTOCERT_FAIL_CA) {
-        ngx_autocert_plan_hold(plan, now, fail);
+    switch (fail->scope) {
 
-    } else {
-        ngx_autocert_plan_unreached(plan, now, fail);
+    case NGX_AUTOCERT_FAIL_CA:
+        ngx_autocert_plan_hold(plan, now, fail);
+        break;
+
+    case NGX_AUTOCERT_FAIL_WINDOWS:
+        blind = now + ngx_autocert_plan_backoff(plan, ++plan->unseen);
+        blind = ngx_min(ngx_max(blind, fail->retry_at), most);
+
+        plan->ca.blind = ngx_max(plan->ca.blind, blind);
+        plan->changed = 1;
+        break;
     }
+}
+
+
+void
+ngx_autocert_plan_tell(ngx_autocert_plan_t *plan, time_t now)
+{
+    plan->ca.contacts_at = now + NGX_AUTOCERT_PLAN_HOUR;
+    plan->changed = 1;
 }
 
 

@@ -53,6 +53,8 @@ typedef struct {
     unsigned                   order:1; /* one is under way */
     unsigned                   failed:1;
     unsigned                   unread:1;    /* the caller's: it is said */
+    unsigned                   suspect:1;       /* the CA failed at it ... */
+    ngx_uint_t                 issued;          /* when there were so many */
     time_t                     next_attempt;    /* of the state that retry */
     time_t                     look_at;         /* and look are made of */
 } ngx_autocert_plan_name_t;
@@ -66,8 +68,10 @@ typedef struct {
     time_t                     now;     /* seen last; 0: not yet */
     uint64_t                   clock;   /* ms of the clock that has no steps */
     time_t                     step;    /* of the wall clock, for the log */
-    time_t                     blind;   /* no windows before: it has none */
-    ngx_uint_t                 unreached;   /* network, in a row */
+    ngx_uint_t                 issued;  /* certificates */
+    ngx_uint_t                 unseen;  /* windows, for all names, in a row */
+    ngx_uint_t                 unreached;   /* network, names in a row */
+    ngx_uint_t                 last;        /* of them */
     ngx_uint_t                 turn;    /* orders begun */
     unsigned                   contacts:1;  /* are to be told */
     unsigned                   looked:1;    /* the last turn was a window's */
@@ -133,7 +137,7 @@ ngx_int_t ngx_autocert_plan_begin(ngx_autocert_plan_t *plan,
     ngx_autocert_issued_t *issued, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
 
-/* Left on purpose, without an end: is gone on with at once. */
+/* Left on purpose, without an end: an order is gone on with at once. */
 void ngx_autocert_plan_leave(ngx_autocert_state_t *state);
 
 /* Before the CA is asked to sign; and: nothing came of it. */
@@ -157,9 +161,16 @@ ngx_uint_t ngx_autocert_plan_window(ngx_autocert_plan_t *plan,
     ngx_uint_t index, time_t now, ngx_autocert_chain_t *chain,
     ngx_autocert_window_t *window, ngx_autocert_state_t *state);
 
+/* The CA is about to be asked for a window: written before it is. */
+void ngx_autocert_plan_look(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_state_t *state);
+
 /* It could not be asked; or (fail NULL) does not say such things at all. */
 void ngx_autocert_plan_unseen(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_fail_t *fail, ngx_autocert_state_t *state);
+
+/* The CA is about to be told the contacts, likewise. */
+void ngx_autocert_plan_tell(ngx_autocert_plan_t *plan, time_t now);
 
 /* The contacts were told; fail: were not. */
 void ngx_autocert_plan_told(ngx_autocert_plan_t *plan, time_t now,

@@ -542,10 +542,16 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
             return;
         }
 
+        ngx_autocert_plan_look(&s->plan, s->index, ngx_time(), &state);
+        ngx_autocert_schedule_put(s, s->index, &state, pool, NULL);
+
         s->goal = NGX_AUTOCERT_GOAL_WINDOW;
         break;
 
     default: /* NGX_AUTOCERT_PLAN_CONTACTS */
+        ngx_autocert_plan_tell(&s->plan, ngx_time());
+        ngx_autocert_schedule_put_ca(s, NULL, pool);
+
         s->goal = NGX_AUTOCERT_GOAL_CONTACTS;
         break;
     }
@@ -931,12 +937,6 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
     name = s->helper->acf->names.elts;
     name += outcome->index;
 
-    if (outcome->fail == NULL && outcome->window->start == 0) {
-        ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(), NULL,
-                                 NULL);
-        return;
-    }
-
     if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
                                      &state, &fail)
         == NGX_ERROR
@@ -946,7 +946,11 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
         return;
     }
 
-    if (outcome->fail) {
+    if (outcome->fail == NULL && outcome->window->start == 0) {
+        ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(), NULL,
+                                 &state);
+
+    } else if (outcome->fail) {
         ngx_autocert_plan_unseen(&s->plan, outcome->index, ngx_time(),
                                  outcome->fail, &state);
 

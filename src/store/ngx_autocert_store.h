@@ -134,6 +134,7 @@ typedef struct {
     ngx_str_t              why;
     ngx_str_t              detail;
     time_t                 contacts_at; /* changed contacts: not before */
+    time_t                 blind;       /* no renewal windows before */
     ngx_uint_t             nslots;      /* oldest first */
     ngx_autocert_slot_t    slots[NGX_AUTOCERT_STORE_SLOTS];
     ngx_uint_t             ndomains;

@@ -56,6 +56,7 @@ static const ngx_autocert_store_member_t  ngx_autocert_ca_table[] = {
     ngx_autocert_store_member(ngx_autocert_ca_t, why, TEXT),
     ngx_autocert_store_member(ngx_autocert_ca_t, detail, TEXT),
     ngx_autocert_store_member(ngx_autocert_ca_t, contacts_at, TIME),
+    ngx_autocert_store_member(ngx_autocert_ca_t, blind, TIME),
     ngx_autocert_store_last_member
 };
 

@@ -40,7 +40,7 @@ static void sim_ca_count_init(sim_count_t *count, time_t span,
 static void sim_ca_plan_outages(sim_ca_t *ca, ngx_uint_t days);
 static void sim_ca_refused(sim_ca_t *ca, time_t now);
 static void sim_ca_busy(sim_ca_t *ca, time_t now,
-    ngx_autocert_response_t *response);
+    ngx_autocert_response_t *response, time_t *until);
 static void sim_ca_retry(sim_ca_t *ca, ngx_autocert_response_t *response,
     time_t now, time_t delay, time_t *until);
 static void sim_ca_strange(sim_ca_t *ca, ngx_autocert_response_t *response);
@@ -243,7 +243,7 @@ sim_ca_ask(sim_ca_t *ca, time_t now, ngx_uint_t index,
     ngx_autocert_request_t *request, ngx_autocert_response_t *response)
 {
     ngx_str_t              path;
-    ngx_uint_t             n;
+    ngx_uint_t             n, window;
     sim_outage_t          *outage;
     const sim_ca_route_t  *route;
 
@@ -257,7 +257,11 @@ sim_ca_ask(sim_ca_t *ca, time_t now, ngx_uint_t index,
         ca->refused_at = 0;
     }
 
-    if (now < ca->hold) {
+    window = (ngx_strncmp(request->url.data, SIM_CA "ari/",
+                          sizeof(SIM_CA "ari/") - 1)
+              == 0);
+
+    if (now < ca->hold || (window && now < ca->unseen)) {
         ca->early++;
     }
 
@@ -270,7 +274,7 @@ sim_ca_ask(sim_ca_t *ca, time_t now, ngx_uint_t index,
             return NGX_DECLINED;
         }
 
-        sim_ca_busy(ca, now, response);
+        sim_ca_busy(ca, now, response, window ? &ca->unseen : &ca->hold);
         return NGX_OK;
     }
 
@@ -334,13 +338,14 @@ sim_ca_refused(sim_ca_t *ca, time_t now)
 
 
 static void
-sim_ca_busy(sim_ca_t *ca, time_t now, ngx_autocert_response_t *response)
+sim_ca_busy(sim_ca_t *ca, time_t now, ngx_autocert_response_t *response,
+    time_t *until)
 {
     response->status = 503;
     ngx_str_set(&response->content_type, "text/html");
     ngx_str_set(&response->body, "<h1>Service busy; retry later.</h1>");
 
-    sim_ca_retry(ca, response, now, SIM_HOUR, &ca->hold);
+    sim_ca_retry(ca, response, now, SIM_HOUR, until);
 }
 
 

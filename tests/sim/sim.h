@@ -96,6 +96,7 @@ typedef struct {
 
     /* while it is out of order */
     time_t          hold;       /* Retry-After */
+    time_t          unseen;     /* of a window, which is about windows */
     time_t          refused_at; /* the last connection */
     ngx_uint_t      gaps[SIM_MINUTES];  /* between two, when it is long */
 

@@ -581,6 +581,9 @@ sim_window(sim_t *sim)
 
     name = &sim->names[sim->index];
 
+    ngx_autocert_plan_look(&sim->plan, sim->index, sim->now, &sim->state);
+    sim_put_state(sim);
+
     ngx_memzero(&sim->order, sizeof(ngx_autocert_order_t));
     sim->order.name = sim->ca.names[sim->index].name;
     sim->order.certid.data = name->chain.certid;
@@ -600,7 +603,7 @@ sim_window(sim_t *sim)
 
     if (sim->flow.window.start == 0) {
         ngx_autocert_plan_unseen(&sim->plan, sim->index, sim->now, NULL,
-                                 NULL);
+                                 &sim->state);
         return NGX_OK;
     }
 

@@ -2323,6 +2323,7 @@ test_flow_address(void **state)
 #define NAME       NGX_AUTOCERT_FAIL_NAME
 #define DOMAIN     NGX_AUTOCERT_FAIL_DOMAIN
 #define ALL        NGX_AUTOCERT_FAIL_CA
+#define WINDOWS    NGX_AUTOCERT_FAIL_WINDOWS
 
 
 static void
@@ -2730,13 +2731,13 @@ test_flow_window_refused(void **state)
           1 },
         { 400, PROBLEM("accountDoesNotExist", "x"), NULL, CONFIG, NAME, 0, 0,
           1 },
-        { 429, PROBLEM("rateLimited", "x"), "9", LIMITED, NAME, 9, 0, 1 },
-        { 503, PROBLEM("rateLimited", "Service busy"), "9", LIMITED, ALL, 9,
-          0, 1 },
+        { 429, PROBLEM("rateLimited", "x"), "9", LIMITED, WINDOWS, 9, 0, 1 },
+        { 503, PROBLEM("rateLimited", "Service busy"), "9", LIMITED, WINDOWS,
+          9, 0, 1 },
         { 400, PROBLEM("rateLimited", "Service Busy; retry later."), NULL,
-          LIMITED, ALL, 0, 0, 1 },
-        { 500, "", NULL, NETWORK, NAME, 0, 0, 4 },
-        { LOST, NULL, NULL, NETWORK, NAME, 0, 0, 4 }
+          LIMITED, WINDOWS, 0, 0, 1 },
+        { 500, "", NULL, NETWORK, WINDOWS, 0, 0, 4 },
+        { LOST, NULL, NULL, NETWORK, WINDOWS, 0, 0, 4 }
     };
 
     (void) state;

@@ -204,7 +204,8 @@ test_plan_due(void **data)
                      NGX_AUTOCERT_PLAN_WINDOW);
     assert_int_equal(next.index, 0);
 
-    ngx_autocert_plan_unseen(&test_plan, 0, TEST_PLAN_NOW, NULL, NULL);
+    ngx_autocert_plan_unseen(&test_plan, 0, TEST_PLAN_NOW, NULL,
+                             &test_state);
 
     assert_int_equal(test_plan_ask(TEST_PLAN_NOW, &next),
                      NGX_AUTOCERT_PLAN_WAIT);
@@ -261,9 +262,7 @@ test_plan_turns(void **data)
 
     assert_int_equal(test_plan_ask(TEST_PLAN_NOW, &next),
                      NGX_AUTOCERT_PLAN_WINDOW);
-    test_fail.kind = NGX_AUTOCERT_FAIL_REFUSED;
-    ngx_autocert_plan_unseen(&test_plan, 0, TEST_PLAN_NOW, &test_fail,
-                             &test_state);
+    ngx_autocert_plan_look(&test_plan, 0, TEST_PLAN_NOW, &test_state);
     test_plan_names[0].look = 0;
 
     ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
@@ -407,6 +406,8 @@ test_plan_looks(void **data)
     look = 0;
 
     for (i = 0; i < 20; i++) {
+        ngx_autocert_plan_look(&test_plan, 0, TEST_PLAN_NOW, &test_state);
+        assert_int_equal(test_plan_names[0].look, test_state.look_at);
         ngx_autocert_plan_unseen(&test_plan, 0, TEST_PLAN_NOW, &test_fail,
                                  &test_state);
         assert_true(test_state.look_at - TEST_PLAN_NOW >= look);
@@ -577,6 +578,162 @@ test_plan_unreached(void **data)
 
     (void) test_plan_fail(3, TEST_PLAN_NOW, NGX_AUTOCERT_FAIL_NETWORK,
                           NGX_AUTOCERT_FAIL_NAME);
+    assert_true(test_plan.ca.hold > TEST_PLAN_NOW);
+}
+
+
+/* However often it is the same one. */
+
+static void
+test_plan_unreached_by_one(void **data)
+{
+    ngx_uint_t  i;
+
+    (void) data;
+
+    for (i = 0; i < 5; i++) {
+        (void) test_plan_fail(3, TEST_PLAN_NOW, NGX_AUTOCERT_FAIL_NETWORK,
+                              NGX_AUTOCERT_FAIL_NAME);
+        assert_int_equal(test_plan.ca.hold, 0);
+    }
+
+    (void) test_plan_fail(0, TEST_PLAN_NOW, NGX_AUTOCERT_FAIL_NETWORK,
+                          NGX_AUTOCERT_FAIL_NAME);
+    assert_true(test_plan.ca.hold > TEST_PLAN_NOW);
+}
+
+
+/*
+ * One at which the CA fails every time, its order under way or not: the other
+ * one has its turn, and then it is not the CA that is to blame.
+ */
+
+static void
+test_plan_starved(void **data)
+{
+    time_t                    until;
+    ngx_uint_t                order;
+    ngx_autocert_plan_next_t  next;
+
+    (void) data;
+
+    for (order = 0; order < 2; order++) {
+
+        test_plan_only(2);
+        test_plan.ca.failures = 0;
+        test_plan.ca.hold = 0;
+        test_fail.retry_at = 0;
+        ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
+        test_plan_found(0, TEST_PLAN_NOW, NULL, &test_state, 0);
+        test_plan_found(1, TEST_PLAN_NOW, NULL, &test_state, 0);
+
+        if (order) {
+            ngx_str_set(&test_state.order, "https://ca/o/1");
+        }
+
+        assert_int_equal(test_plan_start(0, TEST_PLAN_NOW), NGX_OK);
+        until = test_plan_fail(0, TEST_PLAN_NOW, NGX_AUTOCERT_FAIL_LIMITED,
+                               NGX_AUTOCERT_FAIL_CA);
+        assert_int_equal(test_plan.ca.hold, until);
+        assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), until);
+
+        if (order) {
+            ngx_autocert_plan_found(&test_plan, 0, until, NULL, &test_state,
+                                    0);
+        }
+
+        test_plan.turn = 0;
+        test_plan.looked = 1;
+        assert_int_equal(test_plan_ask(until, &next),
+                         NGX_AUTOCERT_PLAN_ORDER);
+        assert_int_equal(next.index, 1);
+
+        /* it was held, so it is the CA: there is no more that is known */
+
+        assert_int_equal(test_state.failures, 0);
+        (void) test_plan_fail(0, until, NGX_AUTOCERT_FAIL_NETWORK,
+                              NGX_AUTOCERT_FAIL_CA);
+        assert_int_equal(test_state.failures, 0);
+        assert_true(test_plan.ca.hold > until);
+
+        ngx_autocert_plan_issued(&test_plan, 1, until, &test_chain,
+                                 &test_account,
+                                 &(ngx_autocert_state_t) { .failures = 0 },
+                                 &test_issued, test_pool);
+        assert_int_equal(test_plan.ca.hold, 0);
+
+        test_plan_only(1);
+        (void) test_plan_fail(0, until, NGX_AUTOCERT_FAIL_NETWORK,
+                              NGX_AUTOCERT_FAIL_CA);
+        assert_int_equal(test_state.failures, 1);
+        assert_int_equal(test_plan.ca.hold, 0);
+        assert_in_range(ngx_autocert_plan_due(&test_plan, 0), until + 45,
+                        until + 60);
+
+        /* what the CA asks for stands, and others have a while after it */
+
+        test_fail.retry_at = until + 1000;
+        (void) test_plan_fail(0, until, NGX_AUTOCERT_FAIL_LIMITED,
+                              NGX_AUTOCERT_FAIL_CA);
+        assert_int_equal(test_state.failures, 2);
+        assert_int_equal(test_plan.ca.hold, until + 1000);
+        assert_in_range(ngx_autocert_plan_due(&test_plan, 0),
+                        until + 1000 + 90, until + 1000 + 120);
+
+        /* it has succeeded: blame begins anew */
+
+        ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
+        test_plan_issue(0, until + 2000);
+        test_fail.retry_at = 0;
+        (void) test_plan_fail(0, until + 2000, NGX_AUTOCERT_FAIL_NETWORK,
+                              NGX_AUTOCERT_FAIL_CA);
+        assert_int_equal(test_state.failures, 0);
+        assert_true(test_plan.ca.hold > until + 2000);
+    }
+}
+
+
+/* A CA whose windows can't be asked for is asked for certificates. */
+
+static void
+test_plan_unseen(void **data)
+{
+    ngx_uint_t                i;
+    ngx_autocert_state_t      state;
+    ngx_autocert_plan_next_t  next;
+
+    (void) data;
+
+    test_plan_only(2);
+    ngx_memzero(&state, sizeof(ngx_autocert_state_t));
+    test_plan_issue(0, TEST_PLAN_NOW);
+    test_fail.kind = NGX_AUTOCERT_FAIL_NETWORK;
+
+    for (i = 0; i < 4; i++) {
+        test_plan_names[0].look = 0;
+        test_fail.scope = (i < 2) ? NGX_AUTOCERT_FAIL_WINDOWS
+                                  : NGX_AUTOCERT_FAIL_NAME;
+        test_fail.retry_at = i ? 0 : TEST_PLAN_NOW + TEST_PLAN_DAY;
+
+        ngx_autocert_plan_look(&test_plan, 0, TEST_PLAN_NOW, &test_state);
+        ngx_autocert_plan_unseen(&test_plan, 0, TEST_PLAN_NOW, &test_fail,
+                                 &test_state);
+
+        assert_int_equal(test_plan.ca.hold, 0);
+        assert_int_equal(test_plan.ca.failures, 0);
+        assert_int_equal(test_plan_ask(TEST_PLAN_NOW, &next),
+                         NGX_AUTOCERT_PLAN_ORDER);
+    }
+
+    /* not even of another name, before that is over */
+
+    assert_int_equal(test_plan.ca.blind, TEST_PLAN_NOW + TEST_PLAN_DAY / 2);
+
+    /* but it is the CA that can't be reached at all */
+
+    test_fail.scope = NGX_AUTOCERT_FAIL_CA;
+    ngx_autocert_plan_unseen(&test_plan, 0, TEST_PLAN_NOW, &test_fail,
+                             &test_state);
     assert_true(test_plan.ca.hold > TEST_PLAN_NOW);
 }
 
@@ -754,6 +911,20 @@ test_plan_budget(void **data)
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 499), NGX_DECLINED);
     assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 500), NGX_OK);
+
+    /* that is over then: what comes of a crash loop counts again */
+
+    assert_int_equal(test_state.kind, 0);
+    assert_int_equal(test_state.why.len, 0);
+    assert_int_equal(test_state.next_attempt, 0);
+
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 500), NGX_OK);
+    }
+
+    test_plan_found(0, TEST_PLAN_NOW + 500, NULL, &test_state, 0);
+    assert_true(ngx_autocert_plan_due(&test_plan, 0)
+                >= TEST_PLAN_NOW + 500 + 45);
 }
 
 
@@ -830,6 +1001,13 @@ test_plan_crashes(void **data)
     test_plan_found(0, now - 1, NULL, &test_state, 1);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), now);
 
+    /* nor does one that ends what was begun: each would ask for an order */
+
+    ngx_autocert_plan_leave(&test_state);
+    test_plan_found(0, now - 1, NULL, &test_state, 0);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), now);
+
+    ngx_str_set(&test_state.order, "https://ca/o/1");
     ngx_autocert_plan_leave(&test_state);
     test_plan_found(0, now, NULL, &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
@@ -1081,6 +1259,9 @@ main(void)
         test_plan_case(test_plan_lasting),
         test_plan_case(test_plan_hold),
         test_plan_case(test_plan_unreached),
+        test_plan_case(test_plan_unreached_by_one),
+        test_plan_case(test_plan_starved),
+        test_plan_case(test_plan_unseen),
         test_plan_case(test_plan_domains),
         test_plan_case(test_plan_domains_full),
         test_plan_case(test_plan_budget),
