@@ -29,6 +29,8 @@ typedef struct {
     EVP_PKEY                      *key;
     ngx_str_t                      counted;     /* URL of the order */
     char                          *step;        /* logged last */
+    unsigned                       anew:1;      /* the order of before is
+                                                   lost, another is made */
 
     /* the token of another process's order */
     size_t                         len;
@@ -124,6 +126,7 @@ ngx_autocert_driver_start(ngx_uint_t goal, ngx_uint_t index,
     d->step = NULL;
     d->log.action = NULL;
     d->key = NULL;
+    d->anew = 0;
     d->flow.goal = goal;
     ngx_str_null(&d->counted);
 
@@ -548,6 +551,7 @@ ngx_autocert_driver_save(ngx_autocert_driver_t *d,
 
         if (d->order.url.len == 0) {
             ngx_str_null(&d->state.token);
+            d->anew |= (d->flow.end == 0);
         }
 
         rc = ngx_autocert_store_state_put(&d->helper->store, d->pool,
@@ -682,6 +686,14 @@ ngx_autocert_driver_count(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
             && ngx_memcmp(issued.order.data, url->data, url->len) == 0))
     {
         return NGX_OK;
+    }
+
+    /* it may have been made in place of one that was counted */
+
+    if (ngx_autocert_plan_afford(&issued, ngx_time(), d->pool, fail)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     ngx_autocert_plan_count(&issued, ngx_time(), url);
@@ -886,6 +898,7 @@ ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
     outcome.account = d->issuer ? &d->issuer->kid : NULL;
     outcome.fail = fail;
     outcome.log = &d->log;
+    outcome.anew = d->anew;
 
     pool = d->pool;
 

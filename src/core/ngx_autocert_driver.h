@@ -23,6 +23,7 @@ typedef struct {
     ngx_autocert_window_t    *window;
     ngx_str_t                *account;  /* URL; NULL if there is none yet */
     ngx_log_t                *log;      /* knows the name and the step */
+    unsigned                  anew:1;   /* in place of the order of before */
 } ngx_autocert_outcome_t;
 
 

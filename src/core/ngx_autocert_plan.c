@@ -50,14 +50,11 @@ static void ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
     uint64_t clock);
 static void ngx_autocert_plan_back(ngx_autocert_plan_t *plan, time_t delta);
 static time_t ngx_autocert_plan_pace(ngx_autocert_plan_t *plan, time_t now);
-static void ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now);
 static ngx_uint_t ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
     ngx_autocert_plan_name_t *b);
 static void ngx_autocert_plan_spent(ngx_autocert_plan_t *plan,
     ngx_uint_t index, time_t now, ngx_autocert_fail_t *fail,
     ngx_autocert_state_t *state);
-static ngx_int_t ngx_autocert_plan_afford(ngx_autocert_issued_t *issued,
-    time_t now, ngx_pool_t *pool, ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_plan_within(ngx_autocert_issued_t *issued,
     time_t now, ngx_uint_t max, time_t span, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
@@ -561,7 +558,7 @@ ngx_autocert_plan_pace(ngx_autocert_plan_t *plan, time_t now)
 }
 
 
-static void
+void
 ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now)
 {
     ngx_autocert_ca_t    *ca;
@@ -669,7 +666,7 @@ ngx_autocert_plan_spent(ngx_autocert_plan_t *plan, ngx_uint_t index,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_autocert_plan_afford(ngx_autocert_issued_t *issued, time_t now,
     ngx_pool_t *pool, ngx_autocert_fail_t *fail)
 {

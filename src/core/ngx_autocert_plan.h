@@ -137,6 +137,13 @@ ngx_int_t ngx_autocert_plan_begin(ngx_autocert_plan_t *plan,
     ngx_autocert_issued_t *issued, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
 
+/* Is there something left of the budget?  Else NGX_ERROR and fail. */
+ngx_int_t ngx_autocert_plan_afford(ngx_autocert_issued_t *issued, time_t now,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail);
+
+/* One more order was made, in place of that which was to be gone on with. */
+void ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now);
+
 /* Left on purpose, without an end: an order is gone on with at once. */
 void ngx_autocert_plan_leave(ngx_autocert_state_t *state);
 

@@ -769,6 +769,10 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
         break;
     }
 
+    if (outcome->anew) {
+        ngx_autocert_plan_slot(&s->plan, ngx_time());
+    }
+
     if (s->plan.changed) {
         ngx_autocert_schedule_put_ca(s, outcome->fail, pool);
     }

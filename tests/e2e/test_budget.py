@@ -7,8 +7,8 @@ import pytest
 
 from support import tls
 from support.engine import (DAY, budget, conf, die_at, failed, failures,
-                            issued, kill, next_try, reload, restart, some,
-                            state, within)
+                            issued, kill, next_try, of_ca, reload, restart,
+                            some, state, within)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -88,6 +88,41 @@ def test_window_always_past(nginx, proxy, clock):
         clock.skip(server, 7200)
         restart(server)
     assert ca.count("finalize") == 3
+
+
+def test_orders_lost_again_and_again(nginx, proxy, clock):
+    """The one that is made in place of another is one more."""
+
+    ca = proxy(validity=90 * DAY)
+    ca.windows(lambda certid: window(clock.now() - 2 * DAY,
+                                     clock.now() - DAY, retry_after=60))
+
+    def third(request):
+        if ca.count("order") == 3:
+            ca.answer("finalize", cut="after", times=None)
+            ca.answer("poll", 404, "malformed", "no such order", times=None)
+
+    ca.before("order", third)
+    server = nginx(conf(ca), env=clock.env).start()
+    failures(server, 1)
+    ca.normal("finalize")
+    clock.skip(server, 61)
+    line = server.wait_log(USED_UP, 60)
+    assert next_try(line) > clock.now() + 40 * DAY
+    asked = ca.of("finalize")
+    assert len({r.path for r in asked}) == len(budget(server)) == 3
+    assert ca.count("order") == 4
+
+    # each is of the pace
+    wait_for(lambda: sum(n for _, n in of_ca(server)["slots"]) == 4, 10,
+             lambda: f"four: {of_ca(server)}")
+
+    # nor does it go on with that one
+    mark = server.mark()
+    restart(server)
+    server.wait_log(USED_UP, 60, since=mark)
+    assert ca.count("finalize") == len(asked)
+    assert ca.count("order") == 4
 
 
 def test_certificates_already_due(nginx, proxy, clock):

@@ -755,6 +755,10 @@ sim_save(sim_t *sim, ngx_autocert_action_t *action)
 
     if (sim->order.url.len == 0) {
         ngx_str_null(&sim->state.token);
+
+        if (sim->flow.end == 0) {
+            ngx_autocert_plan_slot(&sim->plan, sim->now);
+        }
     }
 
     sim->state.ca = sim->acf.ca;
@@ -766,8 +770,9 @@ sim_save(sim_t *sim, ngx_autocert_action_t *action)
 static void
 sim_key(sim_t *sim)
 {
-    ngx_str_t    csr;
-    sim_name_t  *name;
+    ngx_str_t             csr;
+    sim_name_t           *name;
+    ngx_autocert_fail_t   fail;
 
     name = &sim->names[sim->index];
 
@@ -780,6 +785,13 @@ sim_key(sim_t *sim)
     if (sim->flow.step == NGX_AUTOCERT_STEP_FINALIZE
         && !ngx_autocert_plan_is(&sim->issued.order, &sim->order.url))
     {
+        if (ngx_autocert_plan_afford(&sim->issued, sim->now, sim->pool, &fail)
+            != NGX_OK)
+        {
+            ngx_autocert_flow_lost(&sim->flow, sim->now, &fail);
+            return;
+        }
+
         ngx_autocert_plan_count(&sim->issued, sim->now, &sim->order.url);
         sim_put_issued(sim);
     }
