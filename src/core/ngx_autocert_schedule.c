@@ -103,9 +103,12 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
 
     s->helper = helper;
 
-    /* by a person: not a restart, nor an upgrade, nor a helper that died */
+    /*
+     * By a person: not a restart, nor an upgrade, nor a helper that died,
+     * be it long after the reload.
+     */
 
-    s->reload = (helper->acf->core->starts->total == 0
+    s->reload = (helper->acf->core->starts->at[1] == 0
                  && helper->acf->core->board.carried);
 
     s->plan.acf = helper->acf;

@@ -3,8 +3,8 @@
 import pytest
 
 from support import tls
-from support.engine import (DAY, conf, failed, failures, issued, of_ca, one,
-                            reload, restart, state)
+from support.engine import (DAY, conf, failed, failures, issued, kill, of_ca,
+                            one, reload, restart, state)
 from support.nginx import ASAN
 from support.wait import wait_for
 
@@ -144,6 +144,24 @@ def test_a_changed_setup_forgets_failures(nginx, ca):
     mark = rewritten(server, conf(ca, curve="secp384r1"))
     issued(server, since=mark)
     assert ca.count("order") == 2
+
+
+@needs_clock
+def test_a_helper_that_dies_is_no_reload(nginx, ca, clock):
+    """However long after one."""
+
+    ca.answer("order", 400, "malformed", "no", times=None, retry_after=7200)
+    server = nginx(conf(ca), env=clock.env).start()
+    failures(server, 1)
+    reload(server)
+    clock.skip(server, 700)
+    kill(server)
+    assert ca.count("order") == 1
+
+    # which is one
+    ca.normal()
+    reload(server)
+    issued(server)
 
 
 def test_contacts(nginx, ca):

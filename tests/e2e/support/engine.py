@@ -119,6 +119,29 @@ def next_try(line):
     return instant(re.search(f"next try at {DATE}", line)[1])
 
 
+QUIET = 0.25            # s
+
+
+def settled(server):
+    """
+    Its helper has the lock, so it has looked at all names, and has been asleep
+    for a while, so it has begun what is due: what is not asked for now is not
+    going to be.  After a skip, too: whoever was to wake is not asleep.
+    """
+
+    pid = server.helper()
+    wait_for(lambda: proc.locks(pid), 60, "it has the lock")
+    last = [None, 0]
+
+    def quiet():
+        n = proc.switches(pid)
+        if n is None or n != last[0]:
+            last[:] = n, time.monotonic()
+        return n is not None and time.monotonic() > last[1] + QUIET
+
+    wait_for(quiet, 30, "it waits")
+
+
 DEATHS = "exited on signal 9|the helper was started .* times within a minute"
 
 
@@ -127,17 +150,20 @@ def kill(server):
     server.allow(DEATHS)
     server.signal("KILL", helper)
     server.helper(other_than=[helper])
+    settled(server)
 
 
 def restart(server):
     server.stop()
     server.start()
+    settled(server)
 
 
 def reload(server):
     old = server.helpers()
     server.reload()
     server.wait_gone(old)
+    settled(server)
 
 
 HOW = {"reload": reload, "kill": kill, "restart": restart}

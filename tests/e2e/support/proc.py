@@ -21,6 +21,25 @@ def alive(pid):
     return found is not None and found[0] != "Z"
 
 
+def locks(pid):
+    """Does it hold a file locked?"""
+
+    with open("/proc/locks") as f:
+        return any(line.split()[1:5:3] == ["FLOCK", str(pid)] for line in f)
+
+
+def switches(pid):
+    """How often it has slept, if it sleeps; else None."""
+
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            found = dict(line.split(":", 1) for line in f)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if found["State"].split()[0] == "S":
+        return int(found["voluntary_ctxt_switches"])
+
+
 def title(pid):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
