@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from support.engine import (DATE, DAY, HOW, conf, instant, issued, some, state)
+from support.engine import (DATE, DAY, HOW, conf, die_at, instant, issued,
+                            settled, some, state)
 from support.fakeca import Reply
 from support.nginx import ASAN
 from support.proxy import http_date, window
@@ -170,6 +171,21 @@ def test_absurd(nginx, ca, clock, what):
     reload = HOW["reload"]
     reload(server)
     assert ca.count("order") == ca.count("renewal-info") == 1
+
+
+def test_a_helper_that_dies_of_it(nginx, ca, clock):
+    """Its successor does not ask at once: so much was written before."""
+
+    ca.windows(ahead(10, 20))
+    server = nginx(conf(ca), env=clock.env)
+    die_at(server, ca, "renewal-info", times=1)
+    server.start()
+    wait_for(lambda: ca.count("renewal-info"), 30, "asked")
+    settled(server)
+    assert ca.count("renewal-info") == 1
+    clock.skip(server, 61)
+    server.wait_log(BETWEEN, 30)
+    assert ca.count("renewal-info") == 2
 
 
 MALFORMED = {
