@@ -45,10 +45,10 @@ static void ngx_autocert_plan_renew(ngx_autocert_plan_t *plan,
 static ngx_uint_t ngx_autocert_plan_anew(time_t now,
     ngx_autocert_state_t *state);
 static time_t ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
-    time_t now, ngx_autocert_state_t *state);
-static void ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
-    uint64_t clock);
-static void ngx_autocert_plan_back(ngx_autocert_plan_t *plan, time_t delta);
+    ngx_uint_t index, time_t now, ngx_autocert_state_t *state);
+static void ngx_autocert_plan_step(ngx_autocert_plan_t *plan, time_t step);
+static void ngx_autocert_plan_step_ca(ngx_autocert_ca_t *ca, time_t step);
+static time_t ngx_autocert_plan_stepped(time_t t, time_t step);
 static time_t ngx_autocert_plan_pace(ngx_autocert_plan_t *plan, time_t now);
 static ngx_uint_t ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
     ngx_autocert_plan_name_t *b);
@@ -126,15 +126,28 @@ void
 ngx_autocert_plan_remember(ngx_autocert_plan_t *plan, time_t now,
     ngx_autocert_ca_t *ca, ngx_uint_t reload)
 {
+    time_t      seen;
+    ngx_uint_t  i;
+
     plan->ca = *ca;
     ca = &plan->ca;
 
     ngx_str_null(&ca->why);
     ngx_str_null(&ca->detail);
 
+    /* the clock was set back meanwhile, by so much at least */
+
+    seen = ca->nslots ? ca->slots[ca->nslots - 1].at : 0;
+    seen = ngx_max(seen, ca->failed_at);
+
+    if (seen > now) {
+        ngx_autocert_plan_step_ca(ca, now - seen);
+        ca->failed_at = ngx_min(ca->failed_at, now);
+        plan->changed = 1;
+    }
+
     if (reload && ca->kind != NGX_AUTOCERT_FAIL_LIMITED
-        && (ca->failed_at > now
-            || now - ca->failed_at >= NGX_AUTOCERT_PLAN_RELOAD))
+        && now - ca->failed_at >= NGX_AUTOCERT_PLAN_RELOAD)
     {
         ca->hold = 0;
     }
@@ -149,6 +162,14 @@ ngx_autocert_plan_remember(ngx_autocert_plan_t *plan, time_t now,
 
     if (ca->blind > now + NGX_AUTOCERT_PLAN_DAY) {
         ca->blind = 0;
+    }
+
+    for (i = 0; i < ca->ndomains; i++) {
+
+        if (ca->domains[i].until > now + NGX_AUTOCERT_PLAN_AHEAD) {
+            ca->domains[i].until = now + NGX_AUTOCERT_PLAN_HOUR;
+            ca->domains[i].end = now + NGX_AUTOCERT_PLAN_WEEK;
+        }
     }
 }
 
@@ -178,7 +199,7 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     if (state->next_attempt != name->next_attempt) {
         name->next_attempt = state->next_attempt;
-        name->retry = ngx_autocert_plan_wait(plan, now, state);
+        name->retry = ngx_autocert_plan_wait(plan, index, now, state);
     }
 
     if (reload && ngx_autocert_plan_anew(now, state)) {
@@ -195,8 +216,11 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
                || state->look_at != name->look_at)
     {
         name->look_at = state->look_at;
-        name->look = ngx_min(state->look_at,
-                             now + NGX_AUTOCERT_PLAN_LOOK_MAX);
+        name->look = state->look_at;
+
+        if (name->look > now + NGX_AUTOCERT_PLAN_LOOK_MAX) {
+            name->look = now;
+        }
     }
 }
 
@@ -320,15 +344,23 @@ ngx_autocert_plan_anew(time_t now, ngx_autocert_state_t *state)
 {
     return state->failures
            && state->kind != NGX_AUTOCERT_FAIL_LIMITED
-           && (state->failed_at > now
-               || now - state->failed_at >= NGX_AUTOCERT_PLAN_RELOAD);
+           && now - state->failed_at >= NGX_AUTOCERT_PLAN_RELOAD;
 }
 
 
 static time_t
-ngx_autocert_plan_wait(ngx_autocert_plan_t *plan, time_t now,
-    ngx_autocert_state_t *state)
+ngx_autocert_plan_wait(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_state_t *state)
 {
+    if (state->failed_at > now) {
+        state->next_attempt = ngx_autocert_plan_stepped(state->next_attempt,
+                                                    now - state->failed_at);
+        state->failed_at = now;
+
+        plan->names[index].moved = 1;
+        plan->moved = 1;
+    }
+
     /* what is left of the budget is looked at whenever it is to be used */
 
     if (state->kind == NGX_AUTOCERT_FAIL_BUDGET) {
@@ -342,6 +374,24 @@ ngx_autocert_plan_wait(ngx_autocert_plan_t *plan, time_t now,
     }
 
     return state->next_attempt;
+}
+
+
+void
+ngx_autocert_plan_moved(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_state_t *state)
+{
+    ngx_autocert_plan_name_t  *name;
+
+    name = &plan->names[index];
+    name->moved = 0;
+
+    state->failed_at = ngx_min(state->failed_at, now);
+
+    if (state->next_attempt) {
+        state->next_attempt = name->retry;
+        name->next_attempt = name->retry;
+    }
 }
 
 
@@ -457,14 +507,16 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
 }
 
 
-static void
+void
 ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
     uint64_t clock)
 {
     time_t  step;
 
+    /* which may begin anew where an ngx_msec_t has 32 bits */
+
     step = plan->now ? now - plan->now
-                       - (time_t) ((clock - plan->clock) / 1000)
+                       - (time_t) ((ngx_msec_t) (clock - plan->clock) / 1000)
                      : 0;
 
     plan->now = now;
@@ -472,47 +524,72 @@ ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
 
     if (step > NGX_AUTOCERT_PLAN_STEP || step < -NGX_AUTOCERT_PLAN_STEP) {
         plan->step = step;
-    }
-
-    if (step < -NGX_AUTOCERT_PLAN_STEP) {
-        ngx_autocert_plan_back(plan, -step);
+        ngx_autocert_plan_step(plan, step);
     }
 }
 
 
 static void
-ngx_autocert_plan_back(ngx_autocert_plan_t *plan, time_t delta)
+ngx_autocert_plan_step(ngx_autocert_plan_t *plan, time_t step)
 {
     ngx_uint_t                 i;
-    ngx_autocert_ca_t         *ca;
     ngx_autocert_plan_name_t  *name;
 
     name = plan->names;
 
     for (i = 0; i < plan->acf->names.nelts; i++) {
-        name[i].retry = ngx_max(name[i].retry - delta, 0);
 
         if (name[i].look != NGX_AUTOCERT_PLAN_NEVER) {
-            name[i].look = ngx_max(name[i].look - delta, 0);
+            name[i].look = ngx_autocert_plan_stepped(name[i].look, step);
         }
+
+        if (name[i].retry == 0) {
+            continue;
+        }
+
+        /* a budget is of certificates: it is looked at anew */
+
+        name[i].retry = name[i].spent ? 0
+                        : ngx_autocert_plan_stepped(name[i].retry, step);
+        name[i].moved = 1;
+        plan->moved = 1;
     }
 
-    ca = &plan->ca;
+    ngx_autocert_plan_step_ca(&plan->ca, step);
 
-    ca->blind = ngx_max(ca->blind - delta, 0);
-    ca->hold = ngx_max(ca->hold - delta, 0);
-    ca->contacts_at = ngx_max(ca->contacts_at - delta, 0);
+    plan->changed = 1;
+}
+
+
+static void
+ngx_autocert_plan_step_ca(ngx_autocert_ca_t *ca, time_t step)
+{
+    ngx_uint_t  i;
+
+    ca->blind = ngx_autocert_plan_stepped(ca->blind, step);
+    ca->hold = ngx_autocert_plan_stepped(ca->hold, step);
+    ca->failed_at = ngx_autocert_plan_stepped(ca->failed_at, step);
+    ca->contacts_at = ngx_autocert_plan_stepped(ca->contacts_at, step);
 
     for (i = 0; i < ca->nslots; i++) {
-        ca->slots[i].at = ngx_max(ca->slots[i].at - delta, 0);
+        ca->slots[i].at = ngx_autocert_plan_stepped(ca->slots[i].at, step);
     }
 
     for (i = 0; i < ca->ndomains; i++) {
-        ca->domains[i].until = ngx_max(ca->domains[i].until - delta, 0);
-        ca->domains[i].end = ngx_max(ca->domains[i].end - delta, 0);
+        ca->domains[i].until = ngx_autocert_plan_stepped(ca->domains[i].until,
+                                                         step);
+        ca->domains[i].end = ngx_autocert_plan_stepped(ca->domains[i].end,
+                                                       step);
     }
+}
 
-    plan->changed = 1;
+
+/* 0 is for what is not set, or is over. */
+
+static time_t
+ngx_autocert_plan_stepped(time_t t, time_t step)
+{
+    return t ? ngx_max(t + step, 1) : 0;
 }
 
 
@@ -634,9 +711,12 @@ ngx_autocert_plan_begin(ngx_autocert_plan_t *plan, ngx_uint_t index,
         state->next_attempt = 0;
     }
 
+    plan->names[index].spent = 0;
+
     state->tries++;
 
     if (state->tries > NGX_AUTOCERT_PLAN_TRIES) {
+        state->failed_at = now;
         state->next_attempt = now + ngx_autocert_plan_backoff(plan,
                                      state->tries - NGX_AUTOCERT_PLAN_TRIES);
     }
@@ -661,6 +741,7 @@ ngx_autocert_plan_spent(ngx_autocert_plan_t *plan, ngx_uint_t index,
     state->failed_at = now;
     state->next_attempt = fail->retry_at;
 
+    plan->names[index].spent = 1;
     plan->names[index].retry = fail->retry_at;
     plan->names[index].next_attempt = fail->retry_at;
 }
@@ -673,8 +754,15 @@ ngx_autocert_plan_afford(ngx_autocert_issued_t *issued, time_t now,
     time_t      life;
     ngx_uint_t  i;
 
-    for (i = 0; i < issued->n; i++) {
-        issued->at[i] = ngx_min(issued->at[i], now);
+    /*
+     * By a clock of before or after this one's time: as of now.  But a clock
+     * that is wrong itself puts nothing right.
+     */
+
+    for (i = 0; i < issued->n && now >= NGX_AUTOCERT_PLAN_EPOCH; i++) {
+        if (issued->at[i] > now || issued->at[i] < NGX_AUTOCERT_PLAN_EPOCH) {
+            issued->at[i] = now;
+        }
     }
 
     life = issued->life ? issued->life : NGX_AUTOCERT_PLAN_WEEK;
@@ -700,15 +788,21 @@ ngx_autocert_plan_within(ngx_autocert_issued_t *issued, time_t now,
 {
     char       *unit;
     u_char      date[24];
-    time_t      n;
+    time_t      n, first;
     ngx_str_t   since;
 
-    if (issued->n < max || issued->at[max - 1] + span <= now) {
+    if (issued->n < max) {
+        return NGX_OK;
+    }
+
+    first = ngx_min(issued->at[max - 1], now);
+
+    if (first + span <= now) {
         return NGX_OK;
     }
 
     since.data = date;
-    since.len = ngx_autocert_time_print(date, issued->at[max - 1]) - date;
+    since.len = ngx_autocert_time_print(date, first) - date;
 
     n = span;
     unit = "s";
@@ -727,7 +821,7 @@ ngx_autocert_plan_within(ngx_autocert_issued_t *issued, time_t now,
                              "%V, at most %ui in %T %s",
                              max, &since, max, n, unit);
 
-    fail->retry_at = issued->at[max - 1] + span;
+    fail->retry_at = first + span;
 
     return NGX_ERROR;
 }

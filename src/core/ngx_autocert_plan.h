@@ -7,7 +7,7 @@
  *
  * Instants are of two kinds.  Those that come from a certificate mean what
  * they say.  Those that come from a delay are moved along when the wall clock
- * is set back, so that it prolongs no wait.
+ * is set, so that it neither prolongs nor ends a wait.
  */
 
 
@@ -25,6 +25,9 @@
 
 
 #define NGX_AUTOCERT_PLAN_NEVER  NGX_MAX_TIME_T_VALUE
+
+/* No clock that is right has shown less: 2026-01-01. */
+#define NGX_AUTOCERT_PLAN_EPOCH  1767225600
 
 /* What to do next. */
 
@@ -53,6 +56,8 @@ typedef struct {
     unsigned                   order:1; /* one is under way */
     unsigned                   failed:1;
     unsigned                   unread:1;    /* the caller's: it is said */
+    unsigned                   spent:1;         /* its budget is */
+    unsigned                   moved:1;         /* along, not yet written */
     unsigned                   suspect:1;       /* the CA failed at it ... */
     ngx_uint_t                 issued;          /* when there were so many */
     time_t                     next_attempt;    /* of the state that retry */
@@ -75,6 +80,7 @@ typedef struct {
     ngx_uint_t                 turn;    /* orders begun */
     unsigned                   contacts:1;  /* are to be told */
     unsigned                   looked:1;    /* the last turn was a window's */
+    unsigned                   moved:1;     /* names are */
     unsigned                   changed:1;   /* ca: to be written by the caller,
                                                who resets it */
 } ngx_autocert_plan_t;
@@ -121,8 +127,22 @@ void ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_uint_t reload);
 
 /*
- * What to do at now; clock in ms is never set back.  The store is locked by
- * us.  The answer is the same until something is told.
+ * The time of what is told from now on; done by next() as well.  clock in ms
+ * is never set back.  A step is left in plan->step.
+ */
+void ngx_autocert_plan_clock(ngx_autocert_plan_t *plan, time_t now,
+    uint64_t clock);
+
+/*
+ * A name is moved: what its state has of another clock is put right, to be
+ * written; not before the clock shows EPOCH.
+ */
+void ngx_autocert_plan_moved(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_state_t *state);
+
+/*
+ * What to do at now.  The store is locked by us.  The answer is the same until
+ * something is told.
  */
 void ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now,
     uint64_t clock, ngx_autocert_plan_next_t *next);

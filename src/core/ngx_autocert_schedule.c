@@ -45,7 +45,9 @@ static ngx_int_t ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_complete(ngx_autocert_schedule_t *s);
 static ngx_int_t ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s,
     ngx_pool_t *pool, ngx_autocert_fail_t *fail);
+static void ngx_autocert_schedule_clock(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
+static void ngx_autocert_schedule_moved(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s,
     time_t until);
 static void ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
@@ -211,6 +213,7 @@ ngx_autocert_schedule_answer(ngx_autocert_schedule_t *s)
 static void
 ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
 {
+    ngx_int_t                 rc;
     ngx_pool_t               *pool;
     ngx_autocert_fail_t       fail;
     ngx_autocert_name_t      *name;
@@ -225,23 +228,23 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
         return;
     }
 
-    if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
-                                     &state, &fail)
-        != NGX_ERROR)
-    {
-        ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
-                                s->reload && !s->ready);
+    rc = ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                      &state, &fail);
 
-    } else if (fail.damaged) {
-        ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
-                      "autocert: what is remembered of \"%V\" can't be read "
-                      "and is begun anew: %V", &name->name, &fail.why);
-
-        ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
-                                s->reload && !s->ready);
+    if (rc == NGX_ERROR && !fail.damaged) {
+        ngx_autocert_schedule_unread(s, index, &fail);
 
     } else {
-        ngx_autocert_schedule_unread(s, index, &fail);
+        if (rc == NGX_ERROR) {
+            ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
+                          "autocert: what is remembered of \"%V\" can't be "
+                          "read and is begun anew: %V", &name->name,
+                          &fail.why);
+        }
+
+        ngx_autocert_schedule_clock(s);
+        ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
+                                s->reload && !s->ready);
     }
 
     ngx_destroy_pool(pool);
@@ -454,6 +457,21 @@ ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
 
 
 static void
+ngx_autocert_schedule_clock(ngx_autocert_schedule_t *s)
+{
+    ngx_autocert_plan_clock(&s->plan, ngx_time(), ngx_current_msec);
+
+    if (s->plan.step) {
+        ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                      "autocert: the clock was set %T s %s",
+                      ngx_abs(s->plan.step),
+                      s->plan.step < 0 ? "back" : "ahead");
+        s->plan.step = 0;
+    }
+}
+
+
+static void
 ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
 {
     ngx_pool_t                *pool;
@@ -463,14 +481,14 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
         return;
     }
 
+    ngx_autocert_schedule_clock(s);
+
     ngx_autocert_plan_next(&s->plan, ngx_time(), ngx_current_msec, &next);
 
-    if (s->plan.step) {
-        ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
-                      "autocert: the clock was set %T s %s",
-                      ngx_abs(s->plan.step),
-                      s->plan.step < 0 ? "back" : "ahead");
-        s->plan.step = 0;
+    if ((s->plan.moved || s->plan.changed)
+        && ngx_time() >= NGX_AUTOCERT_PLAN_EPOCH)
+    {
+        ngx_autocert_schedule_moved(s);
     }
 
     if (next.what == NGX_AUTOCERT_PLAN_WAIT) {
@@ -491,6 +509,50 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
     if (!s->busy) {
         ngx_add_timer(&s->event, 1);
     }
+}
+
+
+/* The clock was set: what waits is to wait as long after a restart. */
+
+static void
+ngx_autocert_schedule_moved(ngx_autocert_schedule_t *s)
+{
+    ngx_uint_t             i;
+    ngx_pool_t            *pool;
+    ngx_autocert_fail_t    ignored;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_state_t   state;
+
+    pool = ngx_create_pool(4096, s->helper->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    if (s->plan.changed) {
+        ngx_autocert_schedule_put_ca(s, NULL, pool);
+    }
+
+    s->plan.moved = 0;
+    name = s->helper->acf->names.elts;
+
+    for (i = 0; i < s->helper->acf->names.nelts; i++) {
+
+        if (!s->plan.names[i].moved) {
+            continue;
+        }
+
+        if (ngx_autocert_store_state_get(&s->helper->store, pool,
+                                         &name[i].name, &state, &ignored)
+            == NGX_OK)
+        {
+            ngx_autocert_plan_moved(&s->plan, i, ngx_time(), &state);
+            ngx_autocert_schedule_put(s, i, &state, pool, NULL);
+        }
+
+        ngx_reset_pool(pool);
+    }
+
+    ngx_destroy_pool(pool);
 }
 
 
@@ -747,6 +809,8 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
     s->busy = 0;
+
+    ngx_autocert_schedule_clock(s);
 
     pool = ngx_create_pool(4096, s->helper->log);
 
@@ -1125,7 +1189,7 @@ static void
 ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
     ngx_autocert_fail_t *fail, ngx_pool_t *pool)
 {
-    ngx_autocert_ca_t    ca;
+    ngx_autocert_ca_t    ca, kept;
     ngx_autocert_fail_t  wrong;
 
     ca = s->plan.ca;
@@ -1134,6 +1198,15 @@ ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
     if (fail && ca.failures) {
         ca.why = fail->why;
         ca.detail = fail->detail;
+
+    } else if (ca.failures
+               && ngx_autocert_store_ca_get(&s->helper->store, pool,
+                                            &s->helper->acf->ca, &kept,
+                                            &wrong)
+                  == NGX_OK)
+    {
+        ca.why = kept.why;
+        ca.detail = kept.detail;
     }
 
     if (ngx_autocert_store_ca_put(&s->helper->store, pool,

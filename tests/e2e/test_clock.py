@@ -5,8 +5,8 @@ import time
 import pytest
 
 from support import tls
-from support.engine import (DAY, conf, failures, issued, of_ca, restart,
-                            state)
+from support.engine import (DAY, conf, failed, failures, issued, restart,
+                            settled, state)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -30,6 +30,7 @@ def step(server, clock, ahead):
     clock.skip(server, 61)
     line = server.wait_log("the clock was set [0-9]+ s (ahead|back)", 30,
                            since=mark)
+    settled(server)
     assert "[notice]" in line
     words = line.split("the clock was set ")[1].split()
     assert abs(int(words[0]) - abs(by)) < 5
@@ -81,41 +82,66 @@ def test_back_by_a_year(nginx, ca, clock, stopped):
     assert ca.count("order") == 2
 
 
+def still(server, ca, clock, seconds, n=1):
+    """The clock shows so much more, and nothing has been asked for."""
+
+    clock.skip(server, seconds)
+    settled(server)
+    assert ca.count("order") == n
+
+
+@pytest.mark.parametrize("kind", ["wait", "hold"])
 @pytest.mark.parametrize("ahead", [10 * DAY, -365 * DAY])
-def test_a_wait_is_neither_ended_nor_prolonged(nginx, ca, clock, ahead):
-    ca.answer("order", 400, "malformed", "no", retry_after=1800)
+def test_neither_ended_nor_prolonged(nginx, ca, clock, kind, ahead):
+    """A wait of the name, or one of the CA; a restart changes nothing."""
+
+    ca.answer("order", 400 if kind == "wait" else 503, "malformed", "no",
+              retry_after=1800)
     server = nginx(conf(ca), env=clock.env).start()
-    failures(server, 1)
+    failed(server)
+    settled(server)
     step(server, clock, ahead)
-    assert ca.count("order") == 1
-    clock.skip(server, 1600)
-    assert tls.handshake("example.com").self_signed
+    restart(server)
+    still(server, ca, clock, 1600)
+    step(server, clock, 0)
+    restart(server)
     assert ca.count("order") == 1
     clock.skip(server, 200)
     wait_for(lambda: ca.count("order") == 2, 30, "tried again")
 
 
-def test_a_hold_is_neither_ended_nor_prolonged(nginx, ca, clock):
-    ca.answer("order", 503, detail="busy", retry_after=1800)
-    server = nginx(conf(ca), env=clock.env).start()
-    wait_for(lambda: of_ca(server).get("hold"), 30, "a hold")
-    step(server, clock, 10 * DAY)
-    assert ca.count("order") == 1
-    clock.skip(server, 1800)
+@pytest.mark.parametrize("ahead", [10 * DAY, -365 * DAY])
+def test_set_in_the_middle_of_an_order(nginx, ca, clock, ahead):
+    """What comes of it is told by the new time, and is not moved by it."""
+
+    ca.answer("order", 400, "malformed", "no")
+    server = nginx(conf(ca), env=clock.env)
+    ca.before("order", lambda r: clock.set(ahead))
+    server.start()
+    kept = failures(server, 1)
+    assert abs(kept["failed_at"] - clock.now()) < 20
+    server.wait_log("the clock was set [0-9]+ s (ahead|back)", 30)
+    settled(server)
+    still(server, ca, clock, 20)
+    clock.skip(server, 61)
     wait_for(lambda: ca.count("order") == 2, 30, "tried again")
 
 
-def test_waits_of_a_wrong_clock(nginx, ca, clock):
-    """What was written in another year is no wait."""
+@pytest.mark.parametrize("days", [6, 400])
+def test_waits_of_a_wrong_clock(nginx, ca, clock, days):
+    """What was written in another year waits as long in this one."""
 
-    clock.set(400 * DAY)
+    clock.set(days * DAY)
     ca.answer("order", 400, "malformed", "no", retry_after=1800)
     server = nginx(conf(ca), env=clock.env).start()
     failures(server, 1)
     server.stop()
     clock.set(0)
     server.start()
-    clock.skip(server, 8 * DAY + 60)
+    settled(server)
+    still(server, ca, clock, 1700)
+    restart(server)
+    clock.skip(server, 200)
     issued(server)
 
 

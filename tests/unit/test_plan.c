@@ -1098,7 +1098,7 @@ test_plan_reload(void **data)
     /* but not what the CA has asked for */
 
     test_state.kind = NGX_AUTOCERT_FAIL_LIMITED;
-    test_plan_found(0, TEST_PLAN_NOW + 600, NULL, &test_state, 1);
+    test_plan_found(0, TEST_PLAN_NOW + 1300, NULL, &test_state, 1);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), next);
 
     /* of a clock that was wrong */
@@ -1156,7 +1156,151 @@ test_plan_changed(void **data)
 }
 
 
-/* Waits survive a clock that is set back, certificates are not moved. */
+/* What is found at a start was written by a clock that was ahead. */
+
+static void
+test_plan_found_ahead(void **data)
+{
+    time_t             ahead;
+    ngx_uint_t         i;
+    ngx_autocert_ca_t  ca;
+
+    static const time_t  t[] = { 6, 400, 20000 };
+
+    (void) data;
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        ahead = TEST_PLAN_NOW + t[i] * TEST_PLAN_DAY;
+
+        ngx_memzero(&ca, sizeof(ngx_autocert_ca_t));
+        ca.failures = 1;
+        ca.kind = NGX_AUTOCERT_FAIL_NETWORK;
+        ca.failed_at = ahead;
+        ca.hold = ahead + 3600;
+        ca.blind = ahead + 7200;
+        ca.contacts_at = ahead + 1000;
+        ca.nslots = 1;
+        ca.slots[0].at = ahead - 100;
+        ca.slots[0].n = 5;
+        ca.ndomains = 1;
+        ca.domains[0].until = ahead + 5000;
+        ca.domains[0].end = ahead + 700000;
+
+        test_plan.changed = 0;
+        ngx_autocert_plan_remember(&test_plan, TEST_PLAN_NOW, &ca, 0);
+
+        assert_int_equal(test_plan.changed, 1);
+        assert_int_equal(test_plan.ca.failed_at, TEST_PLAN_NOW);
+        assert_int_equal(test_plan.ca.hold, TEST_PLAN_NOW + 3600);
+        assert_int_equal(test_plan.ca.blind, TEST_PLAN_NOW + 7200);
+        assert_int_equal(test_plan.ca.contacts_at, TEST_PLAN_NOW + 1000);
+        assert_int_equal(test_plan.ca.slots[0].at, TEST_PLAN_NOW - 100);
+        assert_int_equal(test_plan.ca.domains[0].until,
+                         TEST_PLAN_NOW + 5000);
+        assert_int_equal(test_plan.ca.domains[0].end, TEST_PLAN_NOW + 700000);
+
+        /* by the slots alone */
+
+        ca.failed_at = 0;
+        ngx_autocert_plan_remember(&test_plan, TEST_PLAN_NOW, &ca, 0);
+        assert_int_equal(test_plan.ca.domains[0].until,
+                         TEST_PLAN_NOW + 5100);
+
+        /* or by how far away that would be */
+
+        ca.nslots = 0;
+        ca.domains[0].until = TEST_PLAN_NOW + 400 * TEST_PLAN_DAY;
+        ngx_autocert_plan_remember(&test_plan, TEST_PLAN_NOW, &ca, 0);
+        assert_int_equal(test_plan.ca.domains[0].until, TEST_PLAN_NOW + 3600);
+        assert_int_equal(test_plan.ca.domains[0].end,
+                         TEST_PLAN_NOW + 604800);
+
+        /* a name, and a helper that has died each time it began */
+
+        ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
+        test_state.ca = test_acf.ca;
+        test_state.setup = test_plan_names[0].setup;
+        test_state.failures = 1;
+        test_state.failed_at = ahead;
+        test_state.next_attempt = ahead + 3000;
+
+        test_plan.moved = 0;
+        test_plan_found(0, TEST_PLAN_NOW, NULL, &test_state, 0);
+        assert_int_equal(ngx_autocert_plan_due(&test_plan, 0),
+                         TEST_PLAN_NOW + 3000);
+        assert_int_equal(test_plan.moved, 1);
+        assert_int_equal(test_plan_names[0].moved, 1);
+
+        /* as it is written then */
+
+        test_state.failed_at = ahead;
+        test_state.next_attempt = ahead + 3000;
+        ngx_autocert_plan_moved(&test_plan, 0, TEST_PLAN_NOW + 1,
+                                &test_state);
+        assert_int_equal(test_state.failed_at, TEST_PLAN_NOW + 1);
+        assert_int_equal(test_state.next_attempt, TEST_PLAN_NOW + 3000);
+        assert_int_equal(test_plan_names[0].moved, 0);
+
+        test_plan_found(0, TEST_PLAN_NOW + 1, NULL, &test_state, 0);
+        assert_int_equal(test_plan_names[0].moved, 0);
+        assert_int_equal(ngx_autocert_plan_due(&test_plan, 0),
+                         TEST_PLAN_NOW + 3000);
+    }
+
+    ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
+    test_state.tries = 10;
+    test_state.ca = test_acf.ca;
+    test_state.setup = test_plan_names[0].setup;
+    assert_int_equal(test_plan_start(0, TEST_PLAN_NOW + 6 * TEST_PLAN_DAY),
+                     NGX_OK);
+    test_plan_found(0, TEST_PLAN_NOW, NULL, &test_state, 0);
+    assert_in_range(ngx_autocert_plan_due(&test_plan, 0), TEST_PLAN_NOW + 60,
+                    TEST_PLAN_NOW + 3600);
+
+    /* a window is looked at anew */
+
+    test_plan_issue(0, TEST_PLAN_NOW);
+    test_state.look_at = TEST_PLAN_NOW + TEST_PLAN_DAY;
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &test_state, 0);
+    assert_int_equal(test_plan_names[0].look, TEST_PLAN_NOW);
+}
+
+
+/* A host without a battery: what is counted is put right by a right clock. */
+
+static void
+test_plan_budget_in_1970(void **data)
+{
+    (void) data;
+
+    test_issued.life = TEST_PLAN_LIFE;
+    test_issued.n = 3;
+    test_issued.at[0] = TEST_PLAN_NOW - 10;
+    test_issued.at[1] = TEST_PLAN_NOW - 20;
+    test_issued.at[2] = TEST_PLAN_NOW - 30;
+
+    assert_int_equal(test_plan_start(0, 600), NGX_DECLINED);
+    assert_int_equal(test_fail.retry_at, 600 + TEST_PLAN_LIFE / 2);
+    assert_int_equal(test_issued.at[0], TEST_PLAN_NOW - 10);
+    assert_int_equal(test_issued.at[2], TEST_PLAN_NOW - 30);
+
+    test_plan.now = 600;
+    test_plan.clock = 1000;
+    ngx_autocert_plan_clock(&test_plan, TEST_PLAN_NOW, 1000);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
+    assert_int_equal(test_plan_start(0, TEST_PLAN_NOW), NGX_DECLINED);
+    assert_int_equal(test_fail.retry_at,
+                     TEST_PLAN_NOW - 30 + TEST_PLAN_LIFE / 2);
+
+    /* nor is what was counted then forgotten now */
+
+    test_issued.at[0] = test_issued.at[1] = test_issued.at[2] = 1000;
+    assert_int_equal(test_plan_start(0, TEST_PLAN_NOW), NGX_DECLINED);
+    assert_int_equal(test_issued.at[0], TEST_PLAN_NOW);
+}
+
+
+/* Waits survive a clock that is set, certificates are not moved. */
 
 static void
 test_plan_clock(void **data)
@@ -1198,19 +1342,41 @@ test_plan_clock(void **data)
     assert_int_equal(test_plan_names[0].retry, retry);
     assert_int_equal(test_plan_names[2].look, NGX_AUTOCERT_PLAN_NEVER);
 
-    /* from 1970 to now: what waited is over */
+    assert_int_equal(test_plan.moved, 1);
+    assert_int_equal(test_plan_names[0].moved, 1);
+    assert_int_equal(test_plan_names[1].moved, 0);
 
-    test_plan.step = 0;
+    /* there and back, and by way of 1970: nothing is over, or put off */
+
+    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW + 2, 7000, &next);
     ngx_autocert_plan_next(&test_plan, 100, 7000, &next);
-    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW, 8000, &next);
+    test_plan.step = 0;
+    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW + 3, 8000, &next);
     assert_true(test_plan.step > 0);
+
+    assert_int_equal(next.what, NGX_AUTOCERT_PLAN_WAIT);
+    assert_in_range(ngx_autocert_plan_due(&test_plan, 0), TEST_PLAN_NOW + 50,
+                    TEST_PLAN_NOW + 64);
+    assert_in_range(test_plan_names[1].look, TEST_PLAN_NOW + 98,
+                    TEST_PLAN_NOW + 102);
+    assert_in_range(test_plan.ca.hold, TEST_PLAN_NOW + 198,
+                    TEST_PLAN_NOW + 202);
+    assert_in_range(test_plan.ca.slots[0].at, TEST_PLAN_NOW - 2,
+                    TEST_PLAN_NOW + 2);
+    assert_int_equal(test_plan_names[1].renew, renew);
+
+    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW + 205, 210000, &next);
     assert_int_equal(next.what, NGX_AUTOCERT_PLAN_WINDOW);
+    ngx_autocert_plan_look(&test_plan, 1, TEST_PLAN_NOW + 205, &test_state);
+    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW + 205, 210000, &next);
+    assert_int_equal(next.what, NGX_AUTOCERT_PLAN_ORDER);
+    assert_int_equal(next.index, 0);
 
     /* time that passes is no step */
 
     test_plan.step = 0;
-    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW + 86400,
-                           8000 + 86400 * 1000, &next);
+    ngx_autocert_plan_next(&test_plan, TEST_PLAN_NOW + 205 + 86400,
+                           210000 + 86400 * 1000, &next);
     assert_int_equal(test_plan.step, 0);
 }
 
@@ -1270,6 +1436,8 @@ main(void)
         test_plan_case(test_plan_pace),
         test_plan_case(test_plan_reload),
         test_plan_case(test_plan_changed),
+        test_plan_case(test_plan_found_ahead),
+        test_plan_case(test_plan_budget_in_1970),
         test_plan_case(test_plan_clock),
         test_plan_case(test_plan_contacts),
     };
