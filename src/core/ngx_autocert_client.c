@@ -598,6 +598,7 @@ ngx_autocert_client_write_handler(ngx_event_t *wev)
     ngx_autocert_client_t  *client = c->data;
 
     if (wev->timedout) {
+        client->kept = 0;
         ngx_autocert_client_lost(client, "sending timed out");
         return;
     }
@@ -645,6 +646,7 @@ ngx_autocert_client_read_handler(ngx_event_t *rev)
     ngx_autocert_client_t  *client = c->data;
 
     if (rev->timedout) {
+        client->kept = 0;
         ngx_autocert_client_lost(client, "waiting for the answer timed out");
         return;
     }
@@ -740,7 +742,10 @@ ngx_autocert_client_lost(ngx_autocert_client_t *client, char *what)
 {
     ngx_str_t  noted;
 
-    /* a server may close a kept connection at the moment it is used again */
+    /*
+     * A server may close a kept connection at the moment it is used again; one
+     * that is silent may well have taken the request.
+     */
 
     if (client->kept && !client->heard) {
         client->kept = 0;

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from support import tls
-from support.engine import (DAY, conf, failures, issued, old_pair, some, state)
+from support.engine import (ALL_WAIT, DAY, conf, failed, failures, issued,
+                            old_pair, settled, some, state)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -32,23 +33,60 @@ def test_slow_for_one(nginx, ca, kind):
     assert not server.grep("no certificate")
 
 
+def skipped(server, ca, clock, seconds, condition):
+    """Time passes until it is so, but not while the CA is at n1.test."""
+
+    def so():
+        if condition():
+            return True
+        settled(server)
+        last = ca.requests[-1]
+        if last.name != "n1.test" or last.kind == "certificate":
+            clock.skip(server, seconds)
+
+    wait_for(so, 100, "so")
+
+
 @pytest.mark.limit(180)
-def test_never_for_one(nginx, ca, clock):
+@pytest.mark.parametrize("kind", ["order", "authz"])
+def test_never_for_one(nginx, ca, clock, kind):
     """It has its own deadline, and then it is the others' turn."""
 
-    ca.answer("authz", slow=1000, name="n0.test", times=None)
+    ca.answer(kind, slow=1000, name="n0.test", times=None)
     server = nginx(conf(ca, " ".join(FIVE[:2])), env=clock.env).start()
-    wait_for(lambda: ca.count("authz"), 30, "asked")
+    wait_for(lambda: ca.count(kind), 30, "asked")
     began = clock.now()
-
-    def done():
-        if server.grep('certificate of "n1.test" issued'):
-            return True
-        if not ca.count("order", "n1.test"):
-            clock.skip(server, 31)
-
-    wait_for(done, 90, "n1.test", interval=1)
+    skipped(server, ca, clock, 31,
+            lambda: server.grep('certificate of "n1.test" issued'))
     assert clock.now() - began < 900
+    assert ca.ordered()[:2] == FIVE[:2]
+
+    # nor is it the CA that is to blame, from then on
+    mark = server.mark()
+    skipped(server, ca, clock, 31,
+            lambda: state(server, "n0.test").get("failures", 0) > 1)
+    assert not server.grep(ALL_WAIT, since=mark)
+
+
+@pytest.mark.limit(180)
+def test_never_for_one_whose_order_is_under_way(nginx, ca, clock):
+    """The CA says that it is busy, but to others it is not."""
+
+    ca.answer("authz", 503, detail="busy", name="n0.test", times=None)
+    server = nginx(conf(ca, " ".join(FIVE[:2])), env=clock.env).start()
+    assert ALL_WAIT in failed(server, "n0.test")
+    assert state(server, "n0.test")["order"]
+    clock.skip(server, 61)
+    issued(server, "n1.test")
+    kept = failures(server, 1, "n0.test")
+    assert ca.count("order", "n0.test") == 1
+
+    # as its challenge was pending, it may have been answered before
+    ca.normal()
+    for wait in kept["next_attempt"] - clock.now() + 1, 11:
+        clock.skip(server, wait)
+        settled(server)
+    issued(server, "n0.test")
     assert ca.count("order", "n0.test") == 1
 
 
@@ -61,14 +99,8 @@ def test_pending_for_ever(nginx, ca, clock, dns):
     server = nginx(conf(ca, " ".join(FIVE[:2])), env=clock.env).start()
     wait_for(lambda: ca.count("challenge"), 30, "asked")
     began = clock.now()
-
-    def done():
-        if server.grep('certificate of "n1.test" issued'):
-            return True
-        if not ca.count("order", "n1.test"):
-            clock.skip(server, 10)
-
-    wait_for(done, 100, "n1.test", interval=0.5)
+    skipped(server, ca, clock, 10,
+            lambda: server.grep('certificate of "n1.test" issued'))
     assert clock.now() - began < 700
 
 
