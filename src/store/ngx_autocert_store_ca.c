@@ -341,6 +341,8 @@ ngx_autocert_ca_domain(ngx_pool_t *pool, ngx_autocert_json_t *json,
 }
 
 
+/* Part of a name that is ordered, or the whole: an address, too. */
+
 static ngx_uint_t
 ngx_autocert_ca_is_domain(ngx_str_t *domain)
 {
@@ -355,7 +357,7 @@ ngx_autocert_ca_is_domain(ngx_str_t *domain)
         c = domain->data[i];
 
         if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
-              || c == '-' || c == '.'))
+              || c == '-' || c == '.' || c == '_' || c == ':'))
         {
             return 0;
         }

@@ -172,6 +172,7 @@ fuzz_ca(ngx_pool_t *pool, ngx_str_t *text)
                 && a.failed_at == b.failed_at
                 && a.kind == b.kind
                 && a.contacts_at == b.contacts_at
+                && a.blind == b.blind
                 && a.nslots == b.nslots
                 && memcmp(a.slots, b.slots, sizeof(a.slots)) == 0
                 && a.ndomains == b.ndomains);

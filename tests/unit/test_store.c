@@ -2670,6 +2670,7 @@ test_ca_fill(ngx_autocert_ca_t *ca)
     ngx_str_set(&ca->why, "could not \"connect\"");
     ngx_str_set(&ca->detail, "\\ d\xc3\xa9tail");
     ca->contacts_at = TEST_NOW + 86400;
+    ca->blind = TEST_NOW + 43200;
 
     ca->nslots = NGX_AUTOCERT_STORE_SLOTS;
 
@@ -2685,7 +2686,9 @@ test_ca_fill(ngx_autocert_ca_t *ca)
         memset(ca->domains[i].data, 'a' + i, 253);
         ca->domains[i].data[3] = '.';
         ca->domains[i].data[5] = '-';
+        ca->domains[i].data[6] = '_';
         ca->domains[i].data[7] = '0';
+        ca->domains[i].data[10] = ':';
         ca->domains[i].data[8] = '9';
         ca->domains[i].data[9] = 'z';
         ca->domains[i].until = TEST_NOW + i;
@@ -2707,6 +2710,7 @@ test_ca_equal(ngx_autocert_ca_t *a, ngx_autocert_ca_t *b)
     test_str_equal(&a->why, &b->why);
     test_str_equal(&a->detail, &b->detail);
     assert_int_equal(a->contacts_at, b->contacts_at);
+    assert_int_equal(a->blind, b->blind);
     assert_int_equal(a->nslots, b->nslots);
     assert_memory_equal(a->slots, b->slots, sizeof(a->slots));
     assert_int_equal(a->ndomains, b->ndomains);
@@ -2823,7 +2827,7 @@ test_store_ca(void **state)
         case 9: ca.domains[15].len = 0; break;
         case 10: ca.domains[0].len = 254; break;
         case 11: ca.domains[15].data[252] = 'A'; break;
-        case 12: ca.domains[0].data[0] = '_'; break;
+        case 12: ca.domains[0].data[0] = '*'; break;
         case 13: ca.domains[0].data[1] = '/'; break;
         case 14: ca.domains[0].data[2] = '\0'; break;
         case 15: ca.domains[15].until = -1; break;
@@ -2889,12 +2893,12 @@ test_store_ca_damaged(void **state)
         TEST_DOMAINS("[{}]"), TEST_DOMAINS("[[]]"),
         TEST_DOMAIN("\"domain\":null"), TEST_DOMAIN("\"domain\":1"),
         TEST_DOMAIN("\"domain\":\"\""), TEST_DOMAIN("\"domain\":\"A\""),
-        TEST_DOMAIN("\"domain\":\"a_b\""), TEST_DOMAIN("\"domain\":\"a/b\""),
+        TEST_DOMAIN("\"domain\":\"a;b\""), TEST_DOMAIN("\"domain\":\"a/b\""),
         TEST_DOMAIN("\"domain\":\"a\\u0000\""),
         TEST_DOMAIN("\"domain\":\"\xc3\xa9\""),
         TEST_DOMAIN("\"domain\":\"*.a\""),
         TEST_DOMAIN("\"domain\":\"a`\""), TEST_DOMAIN("\"domain\":\"a{\""),
-        TEST_DOMAIN("\"domain\":\"a:\""), TEST_DOMAIN("\"domain\":\"a b\""),
+        TEST_DOMAIN("\"domain\":\"a%\""), TEST_DOMAIN("\"domain\":\"a b\""),
         TEST_DOMAIN("\"domain\":\"b\",\"until\":-1"),
         TEST_DOMAIN("\"domain\":\"b\",\"interval\":1.5"),
         TEST_DOMAIN("\"domain\":\"b\",\"end\":253402300800"),
