@@ -818,7 +818,7 @@ sim_ca_window(sim_ca_t *ca, time_t now, ngx_uint_t n,
     (void) request;
 
     order = &ca->orders[n];
-    order->seen = 1;
+    order->seen = !ca->past;
     ca->windows++;
 
     if (now < order->look_at) {
@@ -826,6 +826,11 @@ sim_ca_window(sim_ca_t *ca, time_t now, ngx_uint_t n,
     }
 
     sim_ca_span(order, &start, &end);
+
+    if (ca->past) {
+        start = order->not_before - 2 * SIM_HOUR;
+        end = order->not_before - SIM_HOUR;
+    }
 
     f.data = from;
     f.len = ngx_autocert_time_print(from, start) - from;

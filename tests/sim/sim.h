@@ -93,6 +93,7 @@ typedef struct {
     ngx_uint_t      made;       /* the order that it tells of; 0: none */
 
     unsigned        blind:1;    /* it has no renewal windows */
+    unsigned        past:1;     /* they are always over */
 
     /* while it is out of order */
     time_t          hold;       /* Retry-After */

@@ -4,13 +4,15 @@
  * of the store, a clock that jumps, and a CA that is scripted.  What is
  * around them here is what the driver and the schedule do there.
  *
- *     simulate [-d days] [-n names] [-s seed] [-f fault] [-w]
+ *     simulate [-d days] [-n names] [-s seed] [-f fault] [-w] [-p]
  *
  * Each request takes a second or two.  Every day the process is gone for a
  * while, killed or by a reload, whatever it is at; all that it knows then is
  * what it has written.  With -w the CA gives no renewal windows, else a half
- * of the names have some.  Exits with 1 and a sentence for each rule that was
- * broken.  The faults, planted around the product, have to break one.
+ * of the names have some; with -p they are all past, so that whatever is got
+ * is due at once, and the budget is what stops it.  Exits with 1 and a
+ * sentence for each rule that was broken.  The faults, planted around the
+ * product, have to break one.
  */
 
 
@@ -32,6 +34,7 @@
 #define SIM_JITTER   1      /* chance is always the same */
 #define SIM_FORGET   2      /* a start begins with nothing remembered */
 #define SIM_HASTE    3      /* Retry-After is not seen */
+#define SIM_SPEND    4      /* a start forgets what was issued */
 
 /*
  * An end of a certificate is not held against the client if between its due
@@ -170,7 +173,7 @@ int
 main(int argc, char **argv)
 {
     int         c;
-    ngx_uint_t  names, days, fault, blind;
+    ngx_uint_t  names, days, fault, blind, past;
 
     static sim_t  sim;
 
@@ -178,9 +181,10 @@ main(int argc, char **argv)
     days = SIM_DAYS;
     fault = 0;
     blind = 0;
+    past = 0;
     sim_random_seed(1);
 
-    while ((c = getopt(argc, argv, "d:n:s:f:w")) != -1) {
+    while ((c = getopt(argc, argv, "d:n:s:f:wp")) != -1) {
 
         switch (c) {
 
@@ -200,11 +204,16 @@ main(int argc, char **argv)
             fault = (ngx_strcmp(optarg, "jitter") == 0) ? SIM_JITTER
                     : (ngx_strcmp(optarg, "forget") == 0) ? SIM_FORGET
                     : (ngx_strcmp(optarg, "haste") == 0) ? SIM_HASTE
-                    : sim_option(optarg, 3);
+                    : (ngx_strcmp(optarg, "spend") == 0) ? SIM_SPEND
+                    : sim_option(optarg, 4);
             break;
 
         case 'w':
             blind = 1;
+            break;
+
+        case 'p':
+            past = 1;
             break;
 
         default:
@@ -215,6 +224,7 @@ main(int argc, char **argv)
     sim_init(&sim, names, days);
     sim.fault = fault;
     sim.ca.blind = blind;
+    sim.ca.past = past;
 
     sim_run(&sim);
     sim_tell(&sim);
@@ -353,6 +363,10 @@ sim_start(sim_t *sim)
             sim_write(&sim->names[i].state, &none);
             sim_write(&sim->names[i].issued, &none);
         }
+    }
+
+    for (i = 0; i < sim->acf.names.nelts && sim->fault == SIM_SPEND; i++) {
+        sim_write(&sim->names[i].issued, &none);
     }
 
     names = plan->names;
@@ -1051,6 +1065,7 @@ sim_judge(sim_t *sim)
              "on with", (size_t) ca->left);
     sim_rule(sim, ca->blind == (ca->replaces != 0), "%zu orders name a "
              "certificate that they replace", (size_t) ca->replaces);
+    sim_rule(sim, ca->past && sim->refused == 0, "the budget was not met");
     sim_rule(sim, ca->strange, "the CA could not make sense of %zu requests",
              (size_t) ca->strange);
 
@@ -1059,7 +1074,8 @@ sim_judge(sim_t *sim)
 
         if (name->spent.most > SIM_BUDGET
             || name->week.most > sim_kinds[name->kind].budget
-            || name->orders.most > sim_kinds[name->kind].budget)
+            || (!ca->past
+                && name->orders.most > sim_kinds[name->kind].budget))
         {
             sim_rule(sim, 1, "%s got %zu certificates in half a life, %zu in "
                      "a week by %zu orders: over the budget",
