@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from support import tls
+from support import proc, tls
 from support.engine import (DAY, budget, conf, die_at, failed, failures,
                             issued, kill, next_try, of_ca, reload, restart,
-                            some, state, within)
+                            some, state, waits, within)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -64,7 +64,7 @@ def test_taken_back(nginx, proxy, clock):
 
 
 @pytest.mark.limit(180)
-@pytest.mark.parametrize("before", some(["1s", "10000d"], "10000d"))
+@pytest.mark.parametrize("before", some(["1s", "10000d"]))
 def test_short_lives(nginx, proxy, before):
     """What is asked for by a certificate that is always about to end."""
 
@@ -202,7 +202,7 @@ def test_killed_after_finalize(nginx, proxy, clock, kind):
     def done():
         if server.grep('certificate of "example.com" issued'):
             return True
-        if state(server).get("next_attempt", 0) > clock.now():
+        if waits(server, clock):
             clock.skip(server, 3600)
 
     wait_for(done, 120, "issued", interval=1)
@@ -221,7 +221,14 @@ def test_crash_loop(nginx, proxy, clock, kind):
     server = nginx(conf(ca), env=clock.env)
     die_at(server, ca, kind)
     server.start()
-    wait_for(lambda: ca.count(kind) >= 3, 90, "three times")
+
+    def often():
+        pids = server.helpers()
+        if pids and not proc.locks(pids[-1]):
+            clock.skip(server, 5)               # the pause of a crash loop
+        return ca.count(kind) >= 3
+
+    wait_for(often, 90, "three times", interval=0.3)
     kept = wait_for(lambda: state(server).get("next_attempt", 0)
                     > clock.now() + 20 and state(server), 90, "a wait")
     assert kept["tries"] >= 3
@@ -239,6 +246,8 @@ def test_crash_loop(nginx, proxy, clock, kind):
     assert not state(server).get("tries")
 
 
+@pytest.mark.deep
+@pytest.mark.limit(240)
 def test_pace(nginx, proxy, clock):
     """At most 290 new orders in three hours, counted in the store."""
 
@@ -249,7 +258,7 @@ def test_pace(nginx, proxy, clock):
     more = "server_names_hash_max_size 8192;"
     server = nginx(conf(ca, servers, more), env=clock.env,
                    log_level="notice").start()
-    wait_for(lambda: ca.count("order") >= 290, 90, "290 orders")
+    wait_for(lambda: ca.count("order") >= 290, 180, "290 orders")
     reload(server)
     restart(server)
     assert ca.count("order") == 290

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from support import tls
-from support.engine import (DAY, HOW, conf, failed, issued, of_ca, pairs,
-                            reload, some, state)
+from support.engine import (DAY, HOW, conf, failed, issued, pairs, reload,
+                            some, state, waits)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -37,7 +37,7 @@ def test_one_cut(nginx, ca, clock, kind, cut):
     def done():
         if server.grep('certificate of "example.com" issued'):
             return True
-        if of_ca(server).get("hold") or state(server).get("failures"):
+        if waits(server, clock):
             clock.skip(server, 100)
 
     wait_for(done, 40, "issued", interval=0.5)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from support.engine import (DATE, DAY, HOW, conf, die_at, instant, issued,
-                            settled, some, state)
+                            of_ca, settled, some, state)
 from support.fakeca import Reply
 from support.nginx import ASAN
 from support.proxy import http_date, window
@@ -40,8 +40,18 @@ def test_no_window_is_asked_for(nginx, ca, clock):
 
     server = started(nginx, ca, clock)
     issued(server)
+    wait_for(lambda: of_ca(server).get("blind"), 10, "it is known that")
+
+    # nor is the directory, to find that out again
+    n = ca.count("directory")
+    for how in HOW.values():
+        how(server)
+    assert ca.count("directory") == n
     assert not state(server).get("renew_at")
-    clock.skip(server, DAY)
+
+    clock.skip(server, DAY + 60)
+    wait_for(lambda: ca.count("directory") > n, 20, "read again")
+    settled(server)
     assert ca.count("renewal-info") == ca.count("other") == 0
 
 
@@ -53,7 +63,8 @@ def test_chosen_and_kept(nginx, ca, clock):
     start, end, at = map(instant, re.search(BETWEEN, line).groups())
     assert end - start == 10 * DAY
     assert start <= at <= end
-    kept = state(server)
+    kept = wait_for(lambda: state(server).get("renew_at") and state(server),
+                    10, "written")
     assert kept["renew_at"] == at
     assert (kept["window_start"], kept["window_end"]) == (start, end)
 
@@ -65,7 +76,8 @@ def test_chosen_and_kept(nginx, ca, clock):
     # half a day later it is, and is the same: so is the instant
     clock.skip(server, DAY / 2)
     wait_for(lambda: ca.count("renewal-info") > 1, 20, "asked again")
-    wait_for(lambda: state(server)["look_at"] > kept["look_at"], 10, "noted")
+    settled(server)
+    assert state(server)["look_at"] > kept["look_at"]
     assert state(server)["renew_at"] == at
     assert ca.count("order") == 1
 
@@ -90,7 +102,7 @@ def test_moved(nginx, ca, clock):
     ca.windows(ahead(10, 20, retry_after=60))
     server = started(nginx, ca, clock)
     server.wait_log(BETWEEN, 30)
-    at = state(server)["renew_at"]
+    at = wait_for(lambda: state(server).get("renew_at"), 10, "written")
 
     for new, same in (ahead(5, 30, retry_after=60), True), \
                      (ahead(40, 50, retry_after=60), False):
@@ -98,7 +110,8 @@ def test_moved(nginx, ca, clock):
         ca.windows(new)
         clock.skip(server, 62)
         wait_for(lambda: ca.count("renewal-info") > n, 20, "asked again")
-        wait_for(lambda: state(server)["look_at"] > clock.now(), 10, "noted")
+        wait_for(lambda: not state(server).get("looks"), 10, "noted")
+        settled(server)
         assert (state(server)["renew_at"] == at) == same
     assert state(server)["renew_at"] >= time.time() + 39 * DAY
     assert len(server.grep(BETWEEN)) >= 2
@@ -115,18 +128,22 @@ def test_asked_again_by_retry_after(nginx, ca, clock, what):
     """Between a minute and half a day."""
 
     text, delay = LOOKS[what]
-    if "date" in what:
-        text = http_date(time.time() + (-99 if "past" in what else delay))
 
-    reply = ahead(10, 20)(None)
-    del reply.headers["Retry-After"]
-    if text:
-        reply.headers["Retry-After"] = text
+    def answer(certid):
+        reply = ahead(10, 20)(certid)
+        del reply.headers["Retry-After"]
+        if "date" in what:
+            reply.headers["Retry-After"] = http_date(
+                time.time() + (-99 if "past" in what else delay))
+        elif text:
+            reply.headers["Retry-After"] = text
+        return reply
 
-    ca.windows(lambda certid: reply)
+    ca.windows(answer)
     server = started(nginx, ca, clock)
     server.wait_log(BETWEEN, 30)
     asked = ca.of("renewal-info")[0].at
+    wait_for(lambda: not state(server).get("looks"), 10, "written")
     assert abs(state(server)["look_at"] - asked - delay) < 6
 
 

@@ -142,6 +142,13 @@ def settled(server):
     wait_for(quiet, 30, "it waits")
 
 
+def waits(server, clock, name="example.com"):
+    """Is it told to, by itself or by the CA?"""
+
+    return clock.now() < max(of_ca(server).get("hold", 0),
+                             state(server, name).get("next_attempt", 0))
+
+
 DEATHS = "exited on signal 9|the helper was started .* times within a minute"
 
 

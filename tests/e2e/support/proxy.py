@@ -19,7 +19,8 @@ from .fakeca import Reply, problem, unb64
 PATHS = {"dir": "directory", "nonce-plz": "nonce", "sign-me-up": "account",
          "my-account": "contacts", "order-plz": "order", "my-order": "poll",
          "authZ": "authz", "chalZ": "challenge", "finalize-order": "finalize",
-         "certZ": "certificate", "renewal-info": "renewal-info"}
+         "certZ": "certificate", "renewal-info": "renewal-info",
+         "draft-ietf-acme-ari-03": "renewal-info"}
 
 HOP = {"connection", "content-length", "transfer-encoding", "keep-alive"}
 
@@ -99,6 +100,7 @@ class Proxy:
         ca.answer("poll", cut="after", times=2)
         ca.normal("order")                              # as it was
         ca.windows(lambda certid: window(start, end))   # it speaks RFC 9773
+        ca.windows_of_pebble()          # so does Pebble, from 2.6 on
         ca.before("finalize", function)     # called with each such request
 
     The kinds of requests: directory, nonce, account, contacts (of an
@@ -122,6 +124,7 @@ class Proxy:
         self.hooks = {}
         self.names = {}                 # path: name it is about
         self.certid = None
+        self.through = False
         self.connections = 0
         self.sockets = set()
         self.server = None
@@ -257,6 +260,9 @@ class Proxy:
 
         self.certid = function
 
+    def windows_of_pebble(self):
+        self.through = True
+
     def of(self, kind, name=None, since=0):
         with self.lock:
             return [r for r in self.requests[since:]
@@ -309,7 +315,7 @@ class Proxy:
 
         if rule and rule.reply:
             reply = rule.reply
-        elif request.kind == "renewal-info":
+        elif request.kind == "renewal-info" and not self.through:
             reply = (self.certid(request.path.rpartition("/")[2])
                      if self.certid else Reply(404))
         else:
@@ -364,9 +370,11 @@ class Proxy:
             request.name = self.names.get(request.path)
 
     def learn(self, request, reply):
-        if request.kind == "directory" and self.certid:
+        if request.kind == "directory" and not self.through:
             directory = json.loads(reply.body)
-            directory["renewalInfo"] = f"{self.base}/renewal-info"
+            directory.pop("renewalInfo", None)
+            if self.certid:
+                directory["renewalInfo"] = f"{self.base}/renewal-info"
             reply.body = json.dumps(directory).encode()
 
         if request.name is None or reply.status >= 300 \
