@@ -302,7 +302,9 @@ def test_said_by_the_ca(nginx, dns, fakeca, what):
     step, reply, words = SAYS[what]
     ca = fakeca()
     ca.answer(step, reply, times=None)
-    server = nginx(CONF % (RESOLVER + ca.directives, "example.com")).start()
+    server = nginx(CONF % (RESOLVER + ca.directives
+                           + "autocert_challenge http-01;", "example.com"))
+    server.start()
     line = failed(server)
 
     for word in words:
