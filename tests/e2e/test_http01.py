@@ -263,12 +263,15 @@ def test_no_token(waiting, host):
 
 
 def keepers(helper, n):
-    """How often the helper's n threads for workers were woken: they sleep."""
+    """
+    How often the helper's threads were woken, which sleep: one for each of n
+    workers, and the door's.
+    """
 
     def twice():
         first = switches(helper)
         time.sleep(0.05)
-        return len(first) == n and switches(helper) == first and first
+        return len(first) == n + 1 and switches(helper) == first and first
 
     return wait_for(twice, 20, "the helper's threads at rest")
 
