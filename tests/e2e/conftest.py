@@ -13,7 +13,7 @@ from support.certs import Authority                     # noqa: E402
 from support.clock import Clock                         # noqa: E402
 from support.fakeca import FakeCA                       # noqa: E402
 from support.nginx import BUILD, Nginx                  # noqa: E402
-from support.pebble import ChallTestSrv, Pebble         # noqa: E402
+from support.pebble import ChallTestSrv, Pebble, told_windows    # noqa: E402
 from support.proxy import Proxy                         # noqa: E402
 
 KEPT = os.environ.get("E2E_KEPT", f"{BUILD}/e2e")
@@ -34,6 +34,25 @@ def pytest_configure(config):
     shutil.rmtree(KEPT, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(config, items):
+    """What needs a newer Pebble is not of the run, which says so."""
+
+    theirs = [i for i in items if i.get_closest_marker("ari")]
+
+    if not theirs or told_windows():
+        return
+
+    if os.environ.get("E2E_ARI"):
+        raise pytest.UsageError("this Pebble can't be told what to say about "
+                                "renewal, as E2E_ARI wants it to")
+
+    items[:] = [i for i in items if i not in theirs]
+    config.hook.pytest_deselected(items=theirs)
+    LEFT_OUT.append(f"{len(theirs)} tests that need Pebble 2.8 or newer "
+                    "(make check-matrix)")
+
+
+LEFT_OUT = []
 MEASURED = []
 
 
@@ -48,6 +67,9 @@ def measured():
 
 
 def pytest_terminal_summary(terminalreporter):
+    for line in LEFT_OUT:
+        terminalreporter.write_line(f"left out: {line}")
+
     if MEASURED:
         terminalreporter.section("measured")
         for line in MEASURED:

@@ -2,10 +2,18 @@
 
 import json
 import os
+import shutil
 import ssl
 import urllib.request
 
 from .daemon import Daemon
+
+
+def told_windows():
+    """Can it be told what to say about renewal?  From 2.8 on."""
+
+    with open(shutil.which("pebble"), "rb") as f:
+        return b"/set-renewal-info/" in f.read()
 
 
 class Pebble(Daemon):
@@ -71,13 +79,17 @@ class Pebble(Daemon):
         self.spawn(self.args, [self.port, self.management], self.env)
         return self
 
-    def get(self, path):
+    def get(self, path, data=None):
         """A document of the management interface."""
 
         context = ssl.create_default_context(cafile=self.trust)
         url = f"https://localhost:{self.management}{path}"
-        with urllib.request.urlopen(url, timeout=10, context=context) as r:
+        with urllib.request.urlopen(url, data, timeout=10,
+                                    context=context) as r:
             return r.read()
+
+    def post(self, path, **body):
+        return self.get(path, json.dumps(body).encode())
 
     def root(self, n=0):
         """PEM of the root that the issued certificates chain to."""
