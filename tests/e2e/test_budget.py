@@ -7,8 +7,8 @@ import pytest
 
 from support import proc, tls
 from support.engine import (DAY, budget, conf, die_at, failed, failures,
-                            issued, kill, next_try, of_ca, reload, restart,
-                            some, state, waits, within)
+                            hasten, issued, kill, next_try, obtained, of_ca,
+                            reload, restart, some, state, waits, within)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -242,7 +242,7 @@ def test_crash_loop(nginx, proxy, clock, kind):
 
     ca.hooks.clear()
     clock.skip(server, 3600)
-    issued(server)
+    hasten(server, clock, obtained(server))
     assert not state(server).get("tries")
 
 

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from support import tls
-from support.engine import (DAY, HOW, conf, failed, issued, pairs, reload,
-                            some, state, waits)
+from support.engine import (DAY, HOW, conf, failed, hasten, issued, obtained,
+                            pairs, reload, some, state, waits)
 from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
@@ -147,14 +147,14 @@ def test_order_gone(nginx, ca, clock):
     assert ca.pebble.issued() == 1
 
 
-def test_removed_and_added_in_the_middle(nginx, ca):
+def test_removed_and_added_in_the_middle(nginx, ca, clock):
     ca.answer("authz", slow=2, name="example.com")
-    server = nginx(conf(ca)).start()
+    server = nginx(conf(ca), env=clock.env).start()
     wait_for(lambda: ca.count("authz"), 30, "asked")
     server.write(conf(ca, "b.test"))
     reload(server)
     issued(server, "b.test")
     server.write(conf(ca, "b.test example.com"))
     reload(server)
-    issued(server)
+    hasten(server, clock, obtained(server))
     assert ca.count("order", "example.com") == 1

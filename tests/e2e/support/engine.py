@@ -142,6 +142,25 @@ def settled(server):
     wait_for(quiet, 30, "it waits")
 
 
+def hasten(server, clock, condition, seconds=2, timeout=60):
+    """Until it is so, time passes faster while the helper sleeps."""
+
+    def so():
+        found = condition()
+        if found:
+            return found
+        settled(server)
+        clock.skip(server, seconds)
+
+    return wait_for(so, timeout, condition)
+
+
+def obtained(server, name="example.com"):
+    """For hasten()."""
+
+    return lambda: server.grep(f'certificate of "{name}" (issued|renewed)')
+
+
 def waits(server, clock, name="example.com"):
     """Is it told to, by itself or by the CA?"""
 
