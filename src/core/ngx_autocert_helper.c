@@ -634,6 +634,8 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
         ngx_str_set(&segment, NGX_AUTOCERT_STORE_CHALLENGE);
     }
 
+    ngx_memzero(&pair, sizeof(ngx_autocert_pair_t));
+
     if (store.fd == -1) {
         rc = __atomic_load_n(&helper->without, __ATOMIC_RELAXED);
 

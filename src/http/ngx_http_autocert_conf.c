@@ -647,7 +647,7 @@ ngx_http_autocert_server(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     sscf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_ssl_module);
 
     if (!ascf->enable) {
-        ngx_http_autocert_beside(cscf);
+        ngx_http_autocert_beside(cf, cscf);
         return NGX_OK;
     }
 

@@ -67,7 +67,8 @@ ngx_uint_t ngx_http_autocert_owns(ngx_http_autocert_srv_conf_t *ascf,
     ngx_uint_t index);
 
 /* A server without autocert, whose handshakes may begin where ours do. */
-void ngx_http_autocert_beside(ngx_http_core_srv_conf_t *cscf);
+void ngx_http_autocert_beside(ngx_conf_t *cf,
+    ngx_http_core_srv_conf_t *cscf);
 
 /* Sets the certificate callback and the session id context of a server. */
 ngx_int_t ngx_http_autocert_serve(ngx_conf_t *cf,

@@ -35,11 +35,22 @@ ngx_http_autocert_serve(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf)
 
 
 void
-ngx_http_autocert_beside(ngx_http_core_srv_conf_t *cscf)
+ngx_http_autocert_beside(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf)
 {
+    ngx_uint_t                i;
     ngx_http_ssl_srv_conf_t  *sscf;
 
     sscf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_ssl_module);
+
+    /* Lua may have a callback there, which can't be asked for and called */
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        if (ngx_strcmp(cf->cycle->modules[i]->name, "ngx_http_lua_module")
+            == 0)
+        {
+            return;
+        }
+    }
 
     if (sscf->ssl.ctx && sscf->certificate_values) {
         SSL_CTX_set_cert_cb(sscf->ssl.ctx, ngx_http_autocert_variables, sscf);

@@ -217,12 +217,14 @@ LUA = r"""
 """
 
 
+@pytest.mark.parametrize("file", ["other", "$lua_file"])
 @VERSIONS
-def test_lua(serve, deepest, place, version):
+def test_lua(serve, deepest, place, version, file):
     lines = packaged("libnginx-mod-http-lua", "ndk_http_module",
                      "ngx_http_lua_module")
     pair = self_signed(OTHER, "secp384r1")
     pair.write(f"{place}/other.pem", f"{place}/other.key")
+    shutil.chown(f"{place}/other.key", "www-data")
     with open(f"{place}/work.lua", "w") as f:
         f.write(f"return function()\n{LUA}\nend\n")
 
@@ -231,6 +233,7 @@ def test_lua(serve, deepest, place, version):
         # at this level: which server a hello is for is known before it or
         # after it, as NGINX and Lua are new or old
         http=f'lua_package_path "{place}/?.lua;;";' """
+            map $ssl_server_name $lua_file { default other; }
             ssl_client_hello_by_lua_block {
                 require "work" ()
                 local name = require "ngx.ssl.clienthello"
@@ -238,13 +241,21 @@ def test_lua(serve, deepest, place, version):
                 ngx.log(ngx.NOTICE, "lua's hello: ", name)
             }""",
         other="""
-            ssl_certificate %s/other.pem;
-            ssl_certificate_key %s/other.key;
+            ssl_certificate %s.pem;
+            ssl_certificate_key %s.key;
             ssl_certificate_by_lua_block {
                 require "work" ()
-                ngx.log(ngx.NOTICE, "lua's certificate: ",
-                        require "ngx.ssl".server_name())
-            }""" % (place, place))
+                local ssl = require "ngx.ssl"
+                local pem = function(path)
+                    local file = assert(io.open(path))
+                    return file:read("*a"), file:close()
+                end
+                assert(ssl.clear_certs())
+                assert(ssl.set_cert(ssl.parse_pem_cert(pem "%s/other.pem")))
+                assert(ssl.set_priv_key(
+                           ssl.parse_pem_priv_key(pem "%s/other.key")))
+                ngx.log(ngx.NOTICE, "lua's certificate: ", ssl.server_name())
+            }""" % (*(f"{place}/{file}",) * 2, place, place))
 
     for _ in range(8):
         ask(version)
@@ -258,7 +269,7 @@ def test_lua(serve, deepest, place, version):
             "lua's hello: ca.example":
         assert server.grep(said), said
     assert not server.grep("lua entry thread aborted|failed to run")
-    deepest(server, f"TLS {version}, lua", stacks.SIZE // 2)
+    deepest(server, f"TLS {version}, lua, {file}", stacks.SIZE // 2)
 
 
 JS = r"""
