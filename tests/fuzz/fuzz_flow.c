@@ -256,11 +256,15 @@ fuzz_done(ngx_autocert_flow_t *flow)
 
 
 static void
-fuzz_failed(ngx_autocert_fail_t *fail)
+fuzz_failed(ngx_autocert_flow_t *flow)
 {
+    ngx_autocert_fail_t  *fail = &flow->fail;
+
     fuzz_assert(fail->kind != 0 && fail->why.len != 0);
     fuzz_assert(fail->retry_at <= FUZZ_NOW + 2 * 604800);
-    fuzz_assert(fail->scope <= NGX_AUTOCERT_FAIL_CA);
+    fuzz_assert(fail->scope <= NGX_AUTOCERT_FAIL_WINDOWS);
+    fuzz_assert(fail->scope != NGX_AUTOCERT_FAIL_WINDOWS
+                || flow->goal == NGX_AUTOCERT_GOAL_WINDOW);
     fuzz_assert((fail->scope == NGX_AUTOCERT_FAIL_DOMAIN)
                 == (fail->domain.len != 0));
     fuzz_assert(fail->interval >= 0 && fail->interval <= fail->span);
@@ -344,7 +348,7 @@ fuzz_act(fuzz_t *fuzz, ngx_autocert_flow_t *flow,
         return 1;
 
     case NGX_AUTOCERT_FLOW_FAILED:
-        fuzz_failed(&flow->fail);
+        fuzz_failed(flow);
         return 1;
 
     default:
