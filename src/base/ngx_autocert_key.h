@@ -47,6 +47,18 @@ EVP_PKEY *ngx_autocert_key_parse(ngx_str_t *pem, char **err);
 ngx_int_t ngx_autocert_key_id(EVP_PKEY *key,
     u_char id[NGX_AUTOCERT_KEY_ID]);
 
+/*
+ * The same of a key's text, by the point that is stated there: that it is the
+ * private key's own, ngx_autocert_key_parse() alone knows.  NGX_DECLINED: no
+ * such text, or it states none.
+ */
+ngx_int_t ngx_autocert_key_stated(ngx_str_t *pem,
+    u_char id[NGX_AUTOCERT_KEY_ID]);
+
+/* The same of DER; and the curve.  NGX_DECLINED: not of one of these two. */
+ngx_int_t ngx_autocert_key_spki(ngx_str_t *spki, int *nid,
+    u_char id[NGX_AUTOCERT_KEY_ID]);
+
 /* NID of an EC key's curve, or NID_undef. */
 int ngx_autocert_key_curve(EVP_PKEY *key);
 

@@ -105,6 +105,37 @@ ngx_autocert_time_rfc3339(ngx_str_t *text, time_t *t)
 
 
 ngx_int_t
+ngx_autocert_time_der(ngx_str_t *text, time_t *t)
+{
+    ngx_autocert_time_t       tm;
+    ngx_autocert_time_text_t  s;
+
+    ngx_autocert_time_text(&s, text);
+
+    if (text->len == sizeof("YYMMDDHHMMSSZ") - 1) {
+        tm.year = ngx_autocert_time_number(&s, 2);
+        tm.year += (tm.year < 50) ? 2000 : 1900;
+
+    } else {
+        tm.year = ngx_autocert_time_number(&s, 4);
+    }
+
+    tm.month = ngx_autocert_time_number(&s, 2);
+    tm.day = ngx_autocert_time_number(&s, 2);
+    tm.hour = ngx_autocert_time_number(&s, 2);
+    tm.min = ngx_autocert_time_number(&s, 2);
+    tm.sec = ngx_autocert_time_number(&s, 2);
+    tm.offset = 0;
+
+    ngx_autocert_time_fixed(&s, "Z");
+
+    /* to libcrypto there are no leap seconds */
+
+    return (tm.sec == 60) ? NGX_ERROR : ngx_autocert_time_instant(&s, &tm, t);
+}
+
+
+ngx_int_t
 ngx_autocert_time_http(ngx_str_t *text, time_t *t)
 {
     ngx_autocert_time_t       tm;

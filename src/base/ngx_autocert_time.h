@@ -15,6 +15,9 @@
 /* RFC 3339, fractions dropped, years 1970 to 9999.  NGX_ERROR if malformed. */
 ngx_int_t ngx_autocert_time_rfc3339(ngx_str_t *text, time_t *t);
 
+/* UTCTime or GeneralizedTime as certificates have it (RFC 5280, 4.1.2.5). */
+ngx_int_t ngx_autocert_time_der(ngx_str_t *text, time_t *t);
+
 /* IMF-fixdate, and the two obsolete forms of RFC 9110, 5.6.7. */
 ngx_int_t ngx_autocert_time_http(ngx_str_t *text, time_t *t);
 

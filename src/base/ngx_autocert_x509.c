@@ -4,6 +4,7 @@
 
 #include "ngx_autocert_base64.h"
 #include "ngx_autocert_pem.h"
+#include "ngx_autocert_intermediate.h"
 #include "ngx_autocert_x509.h"
 
 #include <openssl/bn.h>
@@ -35,7 +36,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain);
-static ngx_int_t ngx_autocert_x509_certid(ngx_autocert_chain_t *chain);
+static ngx_int_t ngx_autocert_x509_leaf_certid(ngx_autocert_chain_t *chain);
 static ngx_int_t ngx_autocert_x509_time(const ASN1_TIME *in, time_t *t);
 static ASN1_OCTET_STRING *ngx_autocert_x509_ip(ngx_str_t *name);
 static ngx_int_t ngx_autocert_x509_leaf_check(X509 *leaf, ngx_str_t *name,
@@ -350,13 +351,30 @@ failed:
 }
 
 
+X509 *
+ngx_autocert_x509_read(ngx_str_t *der)
+{
+    X509          *cert;
+    const u_char  *p;
+
+    p = der->data;
+    cert = d2i_X509(NULL, &p, der->len);
+
+    if (cert && p != der->data + der->len) {
+        X509_free(cert);
+        return NULL;
+    }
+
+    return cert;
+}
+
+
 ngx_autocert_chain_t *
 ngx_autocert_x509_chain_parse(ngx_str_t *pem, char **err)
 {
     X509                  *cert, *prev;
     ngx_int_t              rc;
     ngx_str_t              in, label, der;
-    const u_char          *p;
     ngx_autocert_chain_t  *chain;
 
     if (pem->len > NGX_AUTOCERT_PEM_SIZE) {
@@ -391,18 +409,13 @@ ngx_autocert_x509_chain_parse(ngx_str_t *pem, char **err)
             goto failed;
         }
 
-        p = der.data;
         cert = NULL;
 
         if (label.len == 11
             && ngx_strncmp(label.data, "CERTIFICATE", 11) == 0)
         {
-            cert = d2i_X509(NULL, &p, der.len);
-        }
-
-        if (cert && p != der.data + der.len) {
-            X509_free(cert);
-            cert = NULL;
+            cert = prev ? ngx_autocert_intermediate(&der)
+                        : ngx_autocert_x509_read(&der);
         }
 
         ngx_autocert_pem_free(&der);
@@ -492,19 +505,19 @@ ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain)
 
     chain->curve = ngx_autocert_key_curve(key);
 
-    return ngx_autocert_x509_certid(chain);
+    return ngx_autocert_x509_leaf_certid(chain);
 }
 
 
 /* RFC 9773, 4.1: the content octets of the serial, as DER has them. */
 
 static ngx_int_t
-ngx_autocert_x509_certid(ngx_autocert_chain_t *chain)
+ngx_autocert_x509_leaf_certid(ngx_autocert_chain_t *chain)
 {
     int                       len;
     X509                     *leaf;
-    size_t                    n, size;
-    u_char                   *der, *p;
+    u_char                   *der;
+    ngx_str_t                 aki, serial;
     const ASN1_OCTET_STRING  *id;
 
     leaf = sk_X509_value(chain->certs, 0);
@@ -522,27 +535,44 @@ ngx_autocert_x509_certid(ngx_autocert_chain_t *chain)
         return NGX_ERROR;
     }
 
+    aki.data = (u_char *) ASN1_STRING_get0_data(id);
+    aki.len = ASN1_STRING_length(id);
+
     /* behind a tag and a length of one byte each: a longer one cannot fit */
 
-    n = ASN1_STRING_length(id);
-    size = len - 2;
+    serial.data = der + 2;
+    serial.len = len - 2;
 
-    if (n <= NGX_AUTOCERT_X509_CERTID
-        && size < 0x80
-        && ngx_autocert_base64_length(n) + 1
-           + ngx_autocert_base64_length(size) <= NGX_AUTOCERT_X509_CERTID)
-    {
-        p = ngx_autocert_base64_encode(chain->certid,
-                                       ASN1_STRING_get0_data(id), n);
-        *p++ = '.';
-        p = ngx_autocert_base64_encode(p, der + 2, size);
-
-        chain->certid_len = p - chain->certid;
+    if (serial.len < 0x80) {
+        ngx_autocert_x509_certid(chain, &aki, &serial);
     }
 
     OPENSSL_free(der);
 
     return NGX_OK;
+}
+
+
+void
+ngx_autocert_x509_certid(ngx_autocert_chain_t *chain, ngx_str_t *aki,
+    ngx_str_t *serial)
+{
+    u_char  *p;
+
+    if (aki->len > NGX_AUTOCERT_X509_CERTID
+        || serial->len > NGX_AUTOCERT_X509_CERTID
+        || ngx_autocert_base64_length(aki->len) + 1
+           + ngx_autocert_base64_length(serial->len)
+           > NGX_AUTOCERT_X509_CERTID)
+    {
+        return;
+    }
+
+    p = ngx_autocert_base64_encode(chain->certid, aki->data, aki->len);
+    *p++ = '.';
+    p = ngx_autocert_base64_encode(p, serial->data, serial->len);
+
+    chain->certid_len = p - chain->certid;
 }
 
 

@@ -42,6 +42,9 @@ typedef struct {
 ngx_int_t ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key,
     ngx_autocert_sign_pt sign, void *data, ngx_str_t *name, ngx_str_t *der);
 
+/* The whole of der, or NULL.  The caller frees the certificate. */
+X509 *ngx_autocert_x509_read(ngx_str_t *der);
+
 /*
  * PEM: only certificates, white space between them, nothing behind; each but
  * the last is issued by the next.  NULL and *err otherwise.
@@ -49,6 +52,13 @@ ngx_int_t ngx_autocert_x509_csr(ngx_pool_t *pool, EVP_PKEY *key,
 ngx_autocert_chain_t *ngx_autocert_x509_chain_parse(ngx_str_t *pem,
     char **err);
 void ngx_autocert_x509_chain_free(ngx_autocert_chain_t *chain);
+
+/*
+ * Sets the identifier of RFC 9773, 4.1, if it fits: of the leaf's
+ * keyIdentifier and the content of its serial number.
+ */
+void ngx_autocert_x509_certid(ngx_autocert_chain_t *chain, ngx_str_t *aki,
+    ngx_str_t *serial);
 
 /* The chain as PEM, in pool. */
 ngx_int_t ngx_autocert_x509_chain_print(ngx_pool_t *pool,

@@ -11,6 +11,7 @@ typedef struct {
     ngx_autocert_stamp_t          stamp;    /* of what was looked at last */
     uint32_t                      told;     /* CRC-32 of why it is not read */
     unsigned                      known:1;  /* what there is at the start */
+    unsigned                      glanced:1;    /* known, but never read */
     unsigned                      own:1;    /* the next change is our own */
 } ngx_autocert_sweep_name_t;
 
@@ -27,6 +28,8 @@ typedef struct {
 
 
 static void ngx_autocert_sweep_handler(ngx_event_t *ev);
+static ngx_int_t ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep,
+    ngx_uint_t index, ngx_autocert_stamp_t *stamp, ngx_pool_t *pool);
 static ngx_int_t ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_pair_t *pair, ngx_uint_t old);
 static ngx_uint_t ngx_autocert_sweep_new(ngx_autocert_sweep_name_t *seen,
@@ -155,6 +158,19 @@ ngx_autocert_sweep_look(ngx_uint_t index)
         return NGX_ERROR;
     }
 
+    if (ngx_autocert_sweep_glance(sweep, index, &stamp, pool) == NGX_OK) {
+        ngx_destroy_pool(pool);
+        return NGX_OK;
+    }
+
+    /* what turns out now was there at the start, unless it was read since */
+
+    if (seen->glanced) {
+        seen->glanced = 0;
+        seen->known = (ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
+                       == NGX_OK);
+    }
+
     rc = ngx_autocert_store_load(&sweep->helper->store, pool, &name->name,
                                  &pair, &fail);
 
@@ -200,6 +216,44 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 
         ngx_memzero(&seen->stamp, sizeof(ngx_autocert_stamp_t));
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * At the start a look is enough, as to read 10,000 pairs takes seconds: the
+ * keeper reads a pair when it is first asked for it.
+ */
+
+static ngx_int_t
+ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
+    ngx_autocert_stamp_t *stamp, ngx_pool_t *pool)
+{
+    u_char                      id[NGX_AUTOCERT_KEY_ID];
+    ngx_autocert_name_t        *name;
+    ngx_autocert_chain_t        facts;
+    ngx_autocert_sweep_name_t  *seen;
+
+    name = sweep->helper->acf->names.elts;
+    name += index;
+    seen = &sweep->names[index];
+
+    if (seen->known
+        || ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
+           != NGX_DECLINED
+        || ngx_autocert_store_glance(&sweep->helper->store, pool, &name->name,
+                                     &facts)
+           != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    seen->stamp = *stamp;
+    seen->known = 1;
+    seen->glanced = 1;
+
+    sweep->found(index, &facts);
 
     return NGX_OK;
 }

@@ -3,7 +3,9 @@
 #include "ngx_autocert_door.h"
 #include "ngx_autocert_fiber.h"
 #include "../base/ngx_autocert_base64.h"
+#include "../base/ngx_autocert_intermediate.h"
 #include "../base/ngx_autocert_wire.h"
+#include "../base/ngx_autocert_x509.h"
 #include "../keys/ngx_autocert_provider.h"
 #include "../keys/ngx_autocert_remote.h"
 
@@ -707,7 +709,6 @@ ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
     X509                 *x509;
     u_char                id[NGX_AUTOCERT_KEY_ID];
     ngx_str_t             der;
-    const u_char         *p;
     ngx_autocert_wire_t   w;
 
     served->chain = sk_X509_new_null();
@@ -720,8 +721,8 @@ ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
     while (w.pos < w.end) {
         ngx_autocert_wire_get_string(&w, &der);
 
-        p = der.data;
-        x509 = d2i_X509(NULL, &p, der.len);
+        x509 = served->leaf ? ngx_autocert_intermediate(&der)
+                            : ngx_autocert_x509_read(&der);
 
         if (x509 == NULL) {
             return NGX_ERROR;

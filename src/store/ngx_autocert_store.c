@@ -6,6 +6,7 @@
 #include <sys/file.h>
 
 #include "../base/ngx_autocert_fail.h"
+#include "../base/ngx_autocert_glance.h"
 #include "../base/ngx_autocert_x509.h"
 #include "ngx_autocert_store.h"
 #include "ngx_autocert_store_file.h"
@@ -469,6 +470,50 @@ ngx_autocert_store_pair_free(ngx_autocert_pair_t *pair)
 
     EVP_PKEY_free(pair->key);
     pair->key = NULL;
+}
+
+
+ngx_int_t
+ngx_autocert_store_glance(ngx_autocert_store_t *store, ngx_pool_t *pool,
+    ngx_str_t *name, ngx_autocert_chain_t *facts)
+{
+    u_char                    id[NGX_AUTOCERT_KEY_ID];
+    ngx_int_t                 rc;
+    ngx_str_t                 text;
+    ngx_autocert_fail_t       ignored;
+    ngx_autocert_store_dir_t  dir;
+
+    dir.pool = pool;
+    dir.fail = &ignored;
+
+    if (ngx_autocert_store_dir(store, name, &dir, 0) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_autocert_store_file_read(&dir, NGX_AUTOCERT_STORE_CHAIN,
+                                      NGX_AUTOCERT_STORE_PUBLIC, &text, NULL);
+
+    if (rc == NGX_OK) {
+        rc = ngx_autocert_glance(&text, facts);
+        ngx_autocert_store_file_free(&text);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_autocert_store_file_read(&dir, NGX_AUTOCERT_STORE_KEY,
+                                          NGX_AUTOCERT_STORE_SECRET, &text,
+                                          NULL);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_autocert_key_stated(&text, id);
+        ngx_autocert_store_file_free(&text);
+    }
+
+    ngx_autocert_store_dir_close(&dir);
+
+    return (rc == NGX_OK
+            && ngx_memcmp(id, facts->id, NGX_AUTOCERT_KEY_ID) == 0)
+           ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -178,6 +178,13 @@ ngx_int_t ngx_autocert_store_load(ngx_autocert_store_t *store,
     ngx_autocert_fail_t *fail);
 void ngx_autocert_store_pair_free(ngx_autocert_pair_t *pair);
 
+/*
+ * The facts of a pair that load would give, as far as one sees without a look
+ * into key and signature.  NGX_DECLINED: ask load.
+ */
+ngx_int_t ngx_autocert_store_glance(ngx_autocert_store_t *store,
+    ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_chain_t *facts);
+
 /* The chain alone, no key read: for the clock.  Returns as load. */
 ngx_int_t ngx_autocert_store_chain(ngx_autocert_store_t *store,
     ngx_pool_t *pool, ngx_str_t *name, ngx_autocert_chain_t **chain,

@@ -83,6 +83,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_time_check(t);
     }
 
+    if (ngx_autocert_time_der(&text, &t) == NGX_OK) {
+        fuzz_time_check(t);
+    }
+
     if (ngx_autocert_time_http(&text, &t) == NGX_OK) {
         fuzz_time_check(t);
     }

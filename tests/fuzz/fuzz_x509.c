@@ -10,6 +10,7 @@
 
 #include <openssl/err.h>
 
+#include "../../src/base/ngx_autocert_glance.h"
 #include "../../src/base/ngx_autocert_x509.h"
 #include "../unit/ngx_stub.h"
 
@@ -117,15 +118,30 @@ static void
 fuzz_x509_text(ngx_str_t *pem)
 {
     char                  *err;
-    ngx_autocert_chain_t  *chain;
+    ngx_int_t              rc;
+    ngx_autocert_chain_t  *chain, facts;
 
     err = NULL;
+    rc = ngx_autocert_glance(pem, &facts);
     chain = ngx_autocert_x509_chain_parse(pem, &err);
 
     if (chain == NULL) {
         fuzz_assert(err);
         return;
     }
+
+    /* what both take they find the same in */
+
+    fuzz_assert(rc != NGX_OK
+                || (facts.not_before == chain->not_before
+                    && facts.not_after == chain->not_after
+                    && facts.curve == chain->curve
+                    && ngx_memcmp(facts.id, chain->id, NGX_AUTOCERT_KEY_ID)
+                       == 0
+                    && facts.certid_len == chain->certid_len
+                    && ngx_memcmp(facts.certid, chain->certid,
+                                  chain->certid_len)
+                       == 0));
 
     fuzz_x509_chain(chain);
     ngx_autocert_x509_chain_free(chain);

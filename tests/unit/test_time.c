@@ -268,6 +268,51 @@ test_time_rfc3339(void **state)
 }
 
 
+static test_time_case_t  test_time_der_good[] = {
+    { "700101000000Z", 0 },
+    { "491231235959Z", 2524607999LL },
+    { "991231235959Z", 946684799 },
+    { "240229120000Z", 1709208000 },
+    { "20500101000000Z", 2524608000LL },
+    { "20261124000000Z", 1795478400 },
+};
+
+
+static const char  *test_time_der_bad[] = {
+    "",
+    "Z",
+    "261124000000",
+    "26112400000Z",
+    "2611240000000Z",
+    "261124000000z",
+    "2611240000+00",
+    "261324000000Z",
+    "260229000000Z",
+    "261124240000Z",
+    "261124006000Z",
+    "901231235960Z",
+    "500101000000Z",
+    "26112400 000Z",
+    "20261124000000",
+    "2026112400000.Z",
+    "20261124000000+",
+    "020261124000000Z",
+};
+
+
+static void
+test_time_der(void **state)
+{
+    (void) state;
+
+    test_time_good(ngx_autocert_time_der, test_time_der_good,
+                   sizeof(test_time_der_good) / sizeof(test_time_case_t));
+
+    test_time_bad(ngx_autocert_time_der, test_time_der_bad,
+                  sizeof(test_time_der_bad) / sizeof(char *));
+}
+
+
 static void
 test_time_http(void **state)
 {
@@ -504,6 +549,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_time_rfc3339),
+        cmocka_unit_test(test_time_der),
         cmocka_unit_test(test_time_http),
         cmocka_unit_test(test_time_retry),
         cmocka_unit_test(test_time_renewal),

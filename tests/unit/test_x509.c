@@ -14,6 +14,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include "../../src/base/ngx_autocert_glance.h"
 #include "../../src/base/ngx_autocert_x509.h"
 #include "../../src/keys/ngx_autocert_signer.h"
 #include "ngx_stub.h"
@@ -46,6 +47,10 @@ static int            test_x509_nids[] = { NID_X9_62_prime256v1,
 static u_char         test_x509_needle[3][48];
 static size_t         test_x509_needle_size;
 static ngx_uint_t     test_x509_found;
+
+/* texts that both readers of keys, and of chains, took */
+static ngx_uint_t     test_x509_stated;
+static ngx_uint_t     test_x509_glanced;
 
 static ngx_pool_t    *test_x509_pool;
 
@@ -150,7 +155,7 @@ test_x509_needle_set(EVP_PKEY *key, ngx_str_t *pem)
 static EVP_PKEY *
 test_x509_key_parse(char *text, size_t len, char **err)
 {
-    u_char     *p;
+    u_char     *p, id[NGX_AUTOCERT_KEY_ID], stated[NGX_AUTOCERT_KEY_ID];
     ngx_str_t   pem;
     EVP_PKEY   *key;
 
@@ -168,6 +173,12 @@ test_x509_key_parse(char *text, size_t len, char **err)
 
     *err = NULL;
     key = ngx_autocert_key_parse(&pem, err);
+
+    if (ngx_autocert_key_stated(&pem, stated) == NGX_OK && key) {
+        assert_int_equal(ngx_autocert_key_id(key, id), NGX_OK);
+        assert_memory_equal(id, stated, sizeof(id));
+        test_x509_stated++;
+    }
 
     free(p);
 
@@ -1156,11 +1167,27 @@ test_x509_pem(X509 **certs, ngx_uint_t n, ngx_str_t *pem)
 }
 
 
+/* What both readers take they find the same in. */
+
+static void
+test_x509_glance_same(ngx_autocert_chain_t *chain, ngx_autocert_chain_t *facts)
+{
+    assert_int_equal(facts->not_before, chain->not_before);
+    assert_int_equal(facts->not_after, chain->not_after);
+    assert_memory_equal(facts->id, chain->id, NGX_AUTOCERT_KEY_ID);
+    assert_int_equal(facts->curve, chain->curve);
+    assert_int_equal(facts->certid_len, chain->certid_len);
+    assert_memory_equal(facts->certid, chain->certid, chain->certid_len);
+
+    test_x509_glanced++;
+}
+
+
 static ngx_autocert_chain_t *
 test_x509_parse(u_char *text, size_t len, char **err)
 {
     ngx_str_t              pem;
-    ngx_autocert_chain_t  *chain;
+    ngx_autocert_chain_t  *chain, facts;
 
     pem.len = len;
     pem.data = malloc(len ? len : 1);
@@ -1169,6 +1196,11 @@ test_x509_parse(u_char *text, size_t len, char **err)
 
     *err = NULL;
     chain = ngx_autocert_x509_chain_parse(&pem, err);
+
+    if (ngx_autocert_glance(&pem, &facts) == NGX_OK && chain) {
+        test_x509_glance_same(chain, &facts);
+    }
+
     free(pem.data);
 
     if (chain == NULL) {
@@ -1240,6 +1272,116 @@ test_x509_chain_parse(void **state)
     assert_non_null(strstr(err, "not issued by"));
 
     ngx_autocert_x509_chain_free(NULL);
+}
+
+
+/* The usual is taken at a glance, and what is none of it is left. */
+
+static void
+test_x509_glance(void **state)
+{
+    char                  *err;
+    X509                  *certs[3], *odd;
+    ngx_uint_t             n;
+    ngx_str_t              pem;
+    EVP_PKEY              *rsa;
+    test_x509_spec_t       spec;
+    ngx_autocert_chain_t  *chain, facts;
+
+    (void) state;
+
+    certs[0] = test_x509_cert[2];
+    certs[1] = test_x509_cert[1];
+    certs[2] = test_x509_cert[0];
+
+    for (n = 1; n <= 3; n++) {
+        test_x509_glanced = 0;
+        chain = test_x509_chain(certs, n, &err);
+        assert_int_equal(test_x509_glanced, 1);
+        ngx_autocert_x509_chain_free(chain);
+    }
+
+    /* the end of a chain is not that of its text */
+
+    test_x509_pem(certs, 2, &pem);
+    pem.data[pem.len - 2] = 'x';
+    assert_int_equal(ngx_autocert_glance(&pem, &facts), NGX_DECLINED);
+    free(pem.data);
+
+    pem.len = 0;
+    pem.data = (u_char *) "";
+    assert_int_equal(ngx_autocert_glance(&pem, &facts), NGX_DECLINED);
+
+    /* not issued by the next one */
+
+    certs[1] = test_x509_cert[0];
+    test_x509_pem(certs, 2, &pem);
+    assert_int_equal(ngx_autocert_glance(&pem, &facts), NGX_DECLINED);
+    free(pem.data);
+
+    /* of no curve of ours */
+
+    rsa = EVP_RSA_gen(2048);
+    memset(&spec, 0, sizeof(spec));
+    spec.key = rsa;
+    odd = test_x509_issue(&spec);
+
+    test_x509_glanced = 0;
+    chain = test_x509_chain(&odd, 1, &err);
+    assert_non_null(chain);
+    assert_int_equal(test_x509_glanced, 0);
+
+    ngx_autocert_x509_chain_free(chain);
+    X509_free(odd);
+    EVP_PKEY_free(rsa);
+}
+
+
+/* Each byte of a certificate is another: no reader finds what the other not. */
+
+static void
+test_x509_glance_damaged(void **state)
+{
+    int                    len;
+    char                  *err;
+    u_char                *der, *text, *p;
+    size_t                 n;
+    ngx_uint_t             i, bit;
+    ngx_autocert_chain_t  *chain;
+
+    static char  head[] = "-----BEGIN CERTIFICATE-----\n";
+    static char  tail[] = "\n-----END CERTIFICATE-----\n";
+
+    (void) state;
+
+    der = NULL;
+    len = i2d_X509(test_x509_cert[2], &der);
+    text = malloc(2 * len + 128);
+    test_x509_glanced = 0;
+
+    for (i = 0; i < (ngx_uint_t) len; i++) {
+
+        for (bit = 1; bit < 0x100; bit <<= 1) {
+            der[i] ^= bit;
+
+            p = ngx_cpymem(text, head, sizeof(head) - 1);
+            p += EVP_EncodeBlock(p, der, len);
+            p = ngx_cpymem(p, tail, sizeof(tail) - 1);
+            n = p - text;
+
+            chain = test_x509_parse(text, n, &err);
+            ngx_autocert_x509_chain_free(chain);
+
+            der[i] ^= bit;
+        }
+    }
+
+    /* those of the signature alone are a seventh of it */
+
+    assert_true(test_x509_glanced > (ngx_uint_t) len);
+
+    free(text);
+    OPENSSL_free(der);
 }
 
 
@@ -1864,6 +2006,8 @@ main(void)
         cmocka_unit_test(test_x509_self_signed),
         cmocka_unit_test(test_x509_alpn),
         cmocka_unit_test(test_x509_chain_parse),
+        cmocka_unit_test(test_x509_glance),
+        cmocka_unit_test(test_x509_glance_damaged),
         cmocka_unit_test(test_x509_certid),
         cmocka_unit_test(test_x509_curve),
         cmocka_unit_test(test_x509_chain_limits),
