@@ -899,9 +899,12 @@ ngx_autocert_helper_parent_handler(ngx_event_t *ev)
         return;
     }
 
-    /* it ends by itself as well, with the workers of an old configuration */
+    /*
+     * It ends by itself as well, with the workers of an old configuration: we
+     * have been told so, perhaps in this very turn of the loop.
+     */
 
-    if (p->shut && !p->draining) {
+    if (p->shut && !p->told && !p->draining) {
         p->shut = 0;
 
         ngx_log_error(NGX_LOG_ALERT, ev->log, 0,

@@ -1,5 +1,6 @@
 """Certificates put into the store by hand, and stores that are bad."""
 
+import base64
 import os
 import re
 import shutil
@@ -166,11 +167,44 @@ def spoil_no_key(dir):
     os.unlink(f"{dir}/privkey.pem")
 
 
+def rewrite(path, change):
+    """The DER of a text with one block, changed."""
+
+    with open(path) as f:
+        head, *lines, tail = f.read().split("\n")[:-1]
+    der = change(base64.b64decode("".join(lines)))
+    text = base64.encodebytes(der).decode()
+    with open(path, "w") as f:
+        f.write(f"{head}\n{text}{tail}\n")
+
+
+def spoil_scalar(dir):
+    """Seen by who computes the point alone: what is stated is right."""
+
+    def change(der):
+        at = der.index(b"\x02\x01\x01\x04\x20") + 5
+        return der[:at] + bytes([der[at] ^ 1]) + der[at + 1:]
+
+    rewrite(f"{dir}/privkey.pem", change)
+
+
+def spoil_name(dir):
+    """A subject that is no name, which the structure around does not show."""
+
+    def change(der):
+        at = der.rindex(b"\x31", 0, der.index(b"\x06\x03\x55\x04\x03"))
+        return der[:at] + b"\x30" + der[at + 1:]
+
+    rewrite(f"{dir}/fullchain.pem", change)
+
+
 SPOILS = [(spoil_mismatch, "is not the key of the certificate"),
           (spoil_garbage, "is not a certificate chain"),
           (spoil_open_key, "is open to users other than its owner"),
           (spoil_link, "is a symbolic link"),
-          (spoil_no_key, "is there without its key")]
+          (spoil_no_key, "is there without its key"),
+          (spoil_scalar, "private key does not match its public key"),
+          (spoil_name, "is not a certificate chain")]
 
 IDS = [spoil.__name__[6:] for spoil, _ in SPOILS]
 
