@@ -3,13 +3,18 @@
  * Loads a TLS server on the loopback and tells how long each operation took.
  *
  *     handshakes -p port -n name [-t 1.2|1.3] [-g group] [-d seconds]
- *                [-c connections] [-r rate] [-s | -k | -u path | -a]
+ *                [-c connections] [-r rate] [-m names [-o]]
+ *                [-s | -k | -u path | -a]
  *
  *     (nothing)   an operation is a full handshake on a new connection
  *     -s          a handshake that resumes one session
  *     -k          a request over one of the connections, opened beforehand
  *     -u path     the same, of a path that is not there (404)
  *     -a          a handshake that offers "acme-tls/1" and is refused
+ *
+ *     -m names    at each handshake another name is asked for, at random one of
+ *                 n0.NAME, n1.NAME, ...
+ *     -o          instead, each of them once, in turn, however long that takes
  *
  * Without -r each connection begins anew as soon as it is done: -c 1 is one
  * at a time.  With it, operations fall due at that rate whatever the server
@@ -47,6 +52,7 @@
 
 
 #define MAX_EVENTS    64
+#define MAX_CERTS     65536     /* a power of two */
 #define MAX_TOLD      5
 #define MAX_FAILED    1000
 #define STALLED       10000     /* ms */
@@ -88,6 +94,8 @@ static int                  version = TLS1_3_VERSION;
 static double               duration = 1;
 static double               rate;
 static size_t               nconns = 1;
+static uint64_t             nnames;
+static int                  once;
 static int                  resume;
 static int                  requests;
 static int                  refused;
@@ -135,44 +143,62 @@ EVP_DigestVerify(EVP_MD_CTX *mctx, const unsigned char *sig, size_t siglen,
 }
 
 
+/* The certificates that were seen, by the end of their signatures. */
+
+static struct {
+    X509           *cert;
+    unsigned char  *der;
+    long            size;
+} certs[MAX_CERTS];
+
+
 /* In libcrypto's place: the same certificate is parsed once. */
 
 X509 *
 d2i_X509(X509 **cert, const unsigned char **in, long len)
 {
-    static X509           *last;
-    static unsigned char  *der;
-    static long            size;
+    long      i;
+    X509     *found;
+    uint32_t  hash;
 
-    if (last == NULL || size != len || memcmp(der, *in, len) != 0) {
-        der = realloc(der, len);
+    for (i = (len > 32) ? len - 32 : 0, hash = 0; i < len; i++) {
+        hash = hash * 31 + (*in)[i];
+    }
 
-        if (der == NULL) {
+    hash &= MAX_CERTS - 1;
+
+    if (certs[hash].size == len && memcmp(certs[hash].der, *in, len) == 0) {
+        *in += len;
+
+    } else {
+        certs[hash].size = len;
+        certs[hash].der = realloc(certs[hash].der, len);
+
+        if (certs[hash].der == NULL) {
             trouble("realloc");
         }
 
-        memcpy(der, *in, len);
-        size = len;
+        memcpy(certs[hash].der, *in, len);
 
-        X509_free(last);
-        last = (X509 *) ASN1_item_d2i(NULL, in, len, ASN1_ITEM_rptr(X509));
+        X509_free(certs[hash].cert);
+        certs[hash].cert = (X509 *) ASN1_item_d2i(NULL, in, len,
+                                                  ASN1_ITEM_rptr(X509));
 
-        if (last == NULL) {
+        if (certs[hash].cert == NULL) {
+            certs[hash].size = 0;
             return NULL;
         }
-
-    } else {
-        *in += len;
     }
 
-    X509_up_ref(last);
+    found = certs[hash].cert;
+    X509_up_ref(found);
 
     if (cert != NULL) {
         X509_free(*cert);
-        *cert = last;
+        *cert = found;
     }
 
-    return last;
+    return found;
 }
 
 
@@ -277,6 +303,31 @@ conn_resume(conn_t *c)
 }
 
 
+/* The name that the next handshake asks for. */
+
+static const char *
+pick(void)
+{
+    uint64_t         n;
+    static char      buf[256];
+    static uint64_t  next, random = 88172645463325252;
+
+    if (nnames == 0) {
+        return name;
+    }
+
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+
+    n = once ? next++ : random % nnames;
+
+    snprintf(buf, sizeof(buf), "n%" PRIu64 ".%s", n, name);
+
+    return buf;
+}
+
+
 static void
 conn_open(conn_t *c, int flags)
 {
@@ -296,7 +347,7 @@ conn_open(conn_t *c, int flags)
 
     if (c->ssl == NULL
         || !SSL_set_fd(c->ssl, c->fd)
-        || !SSL_set_tlsext_host_name(c->ssl, name))
+        || !SSL_set_tlsext_host_name(c->ssl, pick()))
     {
         trouble("a connection");
     }
@@ -637,14 +688,16 @@ run(void)
 
     for ( ;; ) {
 
-        while (idle != NULL && (interval ? begun < due : now() < stop)) {
+        while (idle != NULL && (once ? begun < nnames
+                                : interval ? begun < due : now() < stop))
+        {
             c = idle;
             idle = c->next;
             conn_begin(c, interval ? start + begun * interval : now());
             begun++;
         }
 
-        if (now() >= stop) {
+        if (once ? begun == nnames : now() >= stop) {
 
             if (timer != -1) {
                 close(timer);
@@ -742,7 +795,7 @@ options(int argc, char **argv)
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 
-    while ((option = getopt(argc, argv, "p:n:t:g:d:c:r:sku:a")) != -1) {
+    while ((option = getopt(argc, argv, "p:n:t:g:d:c:r:m:osku:a")) != -1) {
 
         switch (option) {
         case 'p': address.sin_port = htons(atoi(optarg)); break;
@@ -753,6 +806,8 @@ options(int argc, char **argv)
         case 'd': duration = atof(optarg); break;
         case 'c': nconns = atoi(optarg); break;
         case 'r': rate = atof(optarg); break;
+        case 'm': nnames = strtoull(optarg, NULL, 10); break;
+        case 'o': once = 1; break;
         case 's': resume = 1; break;
         case 'k': requests = 1; break;
         case 'u': requests = 1; path = optarg; answer = "HTTP/1.1 404";
@@ -763,7 +818,8 @@ options(int argc, char **argv)
     }
 
     if (name == NULL || address.sin_port == 0 || nconns == 0
-        || resume + requests + refused > 1 || optind != argc)
+        || resume + requests + refused > 1 || (once && nnames == 0)
+        || (nnames && resume) || optind != argc)
     {
         fprintf(stderr, "handshakes: see the head of handshakes.c\n");
         exit(2);
