@@ -280,6 +280,13 @@ ngx_autocert_flow_decide(ngx_autocert_flow_t *flow,
     if (flow->until > flow->now) {
         action->until = ngx_min(flow->until,
                                 flow->began + NGX_AUTOCERT_FLOW_LIFE);
+
+        if (flow->brief) {
+            flow->brief = 0;
+            flow->until = 0;
+            action->brief = 1;
+        }
+
         return NGX_AUTOCERT_FLOW_WAIT;
     }
 
@@ -503,6 +510,7 @@ ngx_autocert_flow_go(ngx_autocert_flow_t *flow, ngx_int_t rc,
         flow->nbad = 0;
         flow->nlost = 0;
         flow->interval = 0;
+        flow->soon = 1;
 
         poll = ngx_autocert_flow_steps[rc].poll;
         flow->deadline = flow->now + poll;
@@ -543,6 +551,17 @@ ngx_autocert_flow_poll(ngx_autocert_flow_t *flow, ngx_str_t *retry_after)
         flow->fail.retry_at = retry;
         return NGX_ERROR;
     }
+
+    /* the first time a moment is enough: a private CA is quick */
+
+    if (flow->soon && retry == 0 && flow->until <= flow->now) {
+        flow->soon = 0;
+        flow->brief = 1;
+        flow->until = ngx_min(flow->now + 1, flow->deadline);
+        return NGX_OK;
+    }
+
+    flow->soon = 0;
 
     flow->interval = flow->interval
                      ? ngx_min(flow->interval * 2, NGX_AUTOCERT_FLOW_INTERVAL)

@@ -126,6 +126,7 @@ typedef struct {
     ngx_uint_t                type;
     ngx_autocert_request_t    request;          /* SEND */
     time_t                    until;            /* WAIT */
+    unsigned                  brief:1;          /* WAIT: or for a moment */
     unsigned                  publish:1;        /* SOLVE: else unpublish */
     unsigned                  account:1;        /* SAVE: issuer->kid */
     unsigned                  order:1;          /* SAVE: order->url */
@@ -200,6 +201,8 @@ struct ngx_autocert_flow_s {
     unsigned                  begun:1;
     unsigned                  asking:1;     /* for a nonce, ahead of step */
     unsigned                  limited:1;    /* so it was: rateLimited */
+    unsigned                  soon:1;       /* the next poll is the first */
+    unsigned                  brief:1;      /* until may be cut short */
     unsigned                  published:1;
     unsigned                  save_account:1;
     unsigned                  save_order:1;

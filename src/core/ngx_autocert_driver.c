@@ -10,6 +10,9 @@
 #include "../keys/ngx_autocert_signer.h"
 
 
+#define NGX_AUTOCERT_DRIVER_BRIEF  250      /* ms, of the first poll */
+
+
 typedef struct {
     ngx_autocert_helper_t         *helper;
     ngx_autocert_client_t         *client;
@@ -47,7 +50,8 @@ static ngx_int_t ngx_autocert_driver_order(ngx_autocert_driver_t *d,
 static ngx_int_t ngx_autocert_driver_again(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_run(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_step(ngx_autocert_driver_t *d);
-static void ngx_autocert_driver_wait(ngx_autocert_driver_t *d, time_t until);
+static void ngx_autocert_driver_wait(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action);
 static void ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
 static ngx_int_t ngx_autocert_driver_publish(ngx_autocert_driver_t *d,
@@ -385,7 +389,7 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
             return;
 
         case NGX_AUTOCERT_FLOW_WAIT:
-            ngx_autocert_driver_wait(d, action.until);
+            ngx_autocert_driver_wait(d, &action);
             return;
 
         case NGX_AUTOCERT_FLOW_SOLVE:
@@ -445,11 +449,17 @@ ngx_autocert_driver_step(ngx_autocert_driver_t *d)
 
 
 static void
-ngx_autocert_driver_wait(ngx_autocert_driver_t *d, time_t until)
+ngx_autocert_driver_wait(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action)
 {
     time_t  delay;
 
-    delay = until - ngx_time();
+    if (action->brief) {
+        ngx_add_timer(&d->timer, NGX_AUTOCERT_DRIVER_BRIEF);
+        return;
+    }
+
+    delay = action->until - ngx_time();
     delay = ngx_max(delay, 0);
     delay = ngx_min(delay, 24 * 60 * 60);
 

@@ -109,6 +109,7 @@ typedef struct {
     ngx_uint_t              cancelled;
     ngx_uint_t              fail_at;        /* nth allocation */
     time_t                  slow;           /* seconds of each request */
+    ngx_uint_t              brief;          /* waits that may be cut short */
     u_char                 *last;
     u_char                  did[65536];
 } test_t;
@@ -530,6 +531,7 @@ test_step(test_t *t)
         assert_true(action.until - t->now <= NGX_AUTOCERT_FLOW_LIFE);
         test_did(t, "%T", action.until - t->now);
         t->now = action.until;
+        t->brief += action.brief;
         break;
 
     case NGX_AUTOCERT_FLOW_SOLVE:
@@ -844,8 +846,8 @@ static const test_case_t  test_cases[] = {
           "{\"status\":\"pending\",\"finalize\":\"" CA "final/1\"}",
           NULL, NULL, NULL } },
       LIMITED, "takes longer than 60 s", "", 0, URL,
-      CREATED " 1 order/1 2 order/1 4 order/1 8 order/1 10 order/1 "
-      "10 order/1 10 order/1 10 order/1 5 order/1" },
+      CREATED " 1 order/1 1 order/1 2 order/1 4 order/1 8 order/1 "
+      "10 order/1 10 order/1 10 order/1 10 order/1 4 order/1" },
 
     { "order processing", NULL, NULL,
       { { "order", 0, 201, ORDER("processing", ""), NULL, URL, NULL } },
@@ -909,8 +911,8 @@ static const test_case_t  test_cases[] = {
         { "authz/1", 6, 200, AUTHZ("pending", HTTP01("pending", "")),
           NULL, NULL, NULL } },
       0, NULL, NULL, 0, NULL,
-      RESUMED " authz/1 PUBLISH 1 authz/1 2 authz/1 4 authz/1 8 authz/1"
-      " chall/1{} 1 authz/1 2 authz/1 UNPUBLISH " ISSUED },
+      RESUMED " authz/1 PUBLISH 1 authz/1 1 authz/1 2 authz/1 4 authz/1"
+      " 8 authz/1 chall/1{} 1 authz/1 UNPUBLISH " ISSUED },
 
     { "resume pending, challenge processing", URL, KID,
       { { "order/1", 1, 200, ORDER("pending", ""), NULL, NULL, NULL },
@@ -1125,10 +1127,10 @@ static const test_case_t  test_cases[] = {
       { { "authz/1", 0, 200, AUTHZ("pending", HTTP01("pending", "")), NULL,
           NULL, NULL } },
       LIMITED, "takes longer than 120 s", "", 0, URL,
-      CREATED " authz/1 PUBLISH chall/1{} 1 authz/1 2 authz/1 4 authz/1 "
-      "8 authz/1 10 authz/1 10 authz/1 10 authz/1 10 authz/1 10 authz/1 "
-      "10 authz/1 10 authz/1 10 authz/1 10 authz/1 10 authz/1 5 authz/1 "
-      "UNPUBLISH" },
+      CREATED " authz/1 PUBLISH chall/1{} 1 authz/1 1 authz/1 2 authz/1 "
+      "4 authz/1 8 authz/1 10 authz/1 10 authz/1 10 authz/1 10 authz/1 "
+      "10 authz/1 10 authz/1 10 authz/1 10 authz/1 10 authz/1 10 authz/1 "
+      "4 authz/1 UNPUBLISH" },
 
     { "validation takes a day", NULL, NULL,
       { { "authz/1", 2, 200, AUTHZ("pending", HTTP01("pending", "")), "86400",
@@ -1140,7 +1142,7 @@ static const test_case_t  test_cases[] = {
       { { "authz/1", 2, 503, "", "5", NULL, NULL },
         { "authz/1", 3, 429, "", NULL, NULL, NULL } },
       0, NULL, NULL, 0, NULL,
-      CREATED " authz/1 PUBLISH chall/1{} 1 authz/1 5 authz/1 4 authz/1 "
+      CREATED " authz/1 PUBLISH chall/1{} 1 authz/1 5 authz/1 2 authz/1 "
       "UNPUBLISH " ISSUED },
 
     { "busy for ever while validating", NULL, NULL,
@@ -1208,7 +1210,7 @@ static const test_case_t  test_cases[] = {
         { "order/1", 1, 200, ORDER("ready", ""), NULL, NULL, NULL },
         { "order/1", 2, 200, ORDER("pending", ""), NULL, NULL, NULL } },
       0, NULL, NULL, 0, NULL,
-      CREATED " " SOLVED " KEY " FINAL " 1 order/1 2 order/1 4 order/1 "
+      CREATED " " SOLVED " KEY " FINAL " 1 order/1 1 order/1 2 order/1 "
       "cert/1" },
 
     { "finalized, invalid", NULL, NULL,
@@ -3210,6 +3212,51 @@ test_flow_clock(void **state)
 }
 
 
+/* the first poll of each kind need not wait for a second, if it is not said */
+
+static void
+test_flow_brief(void **state)
+{
+    test_t      *t;
+    test_case_t  c;
+
+    (void) state;
+
+    ngx_memzero(&c, sizeof(test_case_t));
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+    test_init(t, &c);
+    t->brief = 0;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_int_equal(t->brief, 2);
+    test_done(t);
+
+    /* validated at the third, and said when for what is finalized */
+
+    c.rules[0].url = "authz/1";
+    c.rules[0].nth = 2;
+    c.rules[0].status = 200;
+    c.rules[0].body = AUTHZ("pending", HTTP01("processing", ""));
+    c.rules[1].url = "authz/1";
+    c.rules[1].nth = 3;
+    c.rules[1].status = 200;
+    c.rules[1].body = AUTHZ("pending", HTTP01("processing", ""));
+    c.rules[2].url = "final/1";
+    c.rules[2].status = 200;
+    c.rules[2].body = ORDER("processing", "");
+    c.rules[2].retry = "3";
+
+    test_init(t, &c);
+    t->brief = 0;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_int_equal(t->brief, 1);
+    test_done(t);
+
+    free(t);
+}
+
+
 /* how often a CA is bothered for one certificate */
 
 static void
@@ -3358,6 +3405,7 @@ main(void)
         cmocka_unit_test(test_flow_scope),
         cmocka_unit_test(test_flow_life),
         cmocka_unit_test(test_flow_clock),
+        cmocka_unit_test(test_flow_brief),
         cmocka_unit_test(test_flow_requests),
         cmocka_unit_test(test_flow_goals_memory)
     };
