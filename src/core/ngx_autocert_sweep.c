@@ -223,7 +223,8 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 
 /*
  * At the start a look is enough, as to read 10,000 pairs takes seconds: the
- * keeper reads a pair when it is first asked for it.
+ * keeper reads a pair when it is first asked for it.  So it is where the
+ * keeper has what we have put there ourselves.
  */
 
 static ngx_int_t
@@ -231,6 +232,7 @@ ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
     ngx_autocert_stamp_t *stamp, ngx_pool_t *pool)
 {
     u_char                      id[NGX_AUTOCERT_KEY_ID];
+    ngx_int_t                   rc;
     ngx_autocert_name_t        *name;
     ngx_autocert_chain_t        facts;
     ngx_autocert_sweep_name_t  *seen;
@@ -239,19 +241,24 @@ ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
     name += index;
     seen = &sweep->names[index];
 
-    if (seen->known
-        || ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
-           != NGX_DECLINED
+    rc = ngx_autocert_keeper_id(sweep->helper->keeper, index, id);
+
+    if (rc == NGX_AGAIN
+        || (seen->known && !(rc == NGX_OK && seen->own))
         || ngx_autocert_store_glance(&sweep->helper->store, pool, &name->name,
                                      &facts)
-           != NGX_OK)
+           != NGX_OK
+        || (rc == NGX_OK
+            && ngx_memcmp(id, facts.id, NGX_AUTOCERT_KEY_ID) != 0))
     {
         return NGX_DECLINED;
     }
 
     seen->stamp = *stamp;
+    seen->told = 0;
+    seen->own = 0;
     seen->known = 1;
-    seen->glanced = 1;
+    seen->glanced = (rc == NGX_DECLINED);
 
     sweep->found(index, &facts);
 
