@@ -256,6 +256,7 @@ e2e:	## end to end (E2E=arguments for pytest)
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)
 
 lint: $(SHARED)		## style of the sources, honesty of the layers
+	@scripts/version > /dev/null
 	@scripts/style
 	@scripts/symbols $(OBJS)
 
@@ -295,6 +296,13 @@ check-matrix:		## SUITES (trixie testing) of Debian, in chroots
 $(BUILD)/bench/%.so: bench/%.c
 	@mkdir -p $(@D)
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
+
+# a release
+
+.PHONY: dist
+
+dist:			## the tarball of a release, always the same
+	@scripts/dist $(BUILD)
 
 bench: $(SHARED) $(BUILD)/bench/handshakes $(BUILD)/bench/waits.so
 bench:	## ratios against stock NGINX
