@@ -299,10 +299,13 @@ $(BUILD)/bench/%.so: bench/%.c
 
 # a release
 
-.PHONY: dist
+.PHONY: dist package
 
 dist:			## the tarball of a release, always the same
 	@scripts/dist $(BUILD)
+
+package:		## Debian's packages
+	@scripts/package
 
 bench: $(SHARED) $(BUILD)/bench/handshakes $(BUILD)/bench/waits.so
 bench:	## ratios against stock NGINX
