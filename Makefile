@@ -276,6 +276,7 @@ check-deep: all asan ucontext ctgrind $(E2E_PARTS) $(BUILD)/unit/test_signer
 check-deep:		## what takes too long for each change
 	@$(MAKE) fuzz FUZZ_SECONDS=300
 	@$(MAKE) fuzz-coverage
+	@$(MAKE) check-package
 	@AUTOCERT_DEEP=1 UNIT_SECONDS=1800 scripts/run-unit \
 	    $(BUILD)/unit/test_signer
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_hostile.py
@@ -299,13 +300,16 @@ $(BUILD)/bench/%.so: bench/%.c
 
 # a release
 
-.PHONY: dist package
+.PHONY: dist package check-package
 
 dist:			## the tarball of a release, always the same
 	@scripts/dist $(BUILD)
 
 package:		## Debian's packages
 	@scripts/package
+
+check-package:		## both, and the package in a clean chroot
+	@tests/package/run clean
 
 bench: $(SHARED) $(BUILD)/bench/handshakes $(BUILD)/bench/waits.so
 bench:	## ratios against stock NGINX
