@@ -8,8 +8,8 @@ import pytest
 
 from support.nginx import MODULES, TOP
 
-DOCS = ["README.md"] + sorted(os.path.relpath(path, TOP)
-                              for path in glob.glob(f"{TOP}/docs/*.md"))
+DOCS = ["README.md", "CONTRIBUTING.md"] + sorted(
+    os.path.relpath(path, TOP) for path in glob.glob(f"{TOP}/docs/*.md"))
 REFERENCE = "docs/REFERENCE.md"
 
 # what an indented block of configuration has, and no other has
