@@ -110,10 +110,11 @@ def print_row(case, label, values, sides, target, marks, digits=0,
                for side in sides] \
         + [f"{ratio + ' ' + show(values[ratio], 2):36}" for ratio in ratios
            if ratio in values]
-    if target:
+    if target and target.kind in values:
         mark = target.judge(values)
         marks.append((mark, f"{case} {label}: "
-                      f"{values[target.kind]['median']:.2f}, {target.text}"))
+                      f"{values[target.kind]['median']:.2f}, {target.text}",
+                      [case, target.metric, target.kind]))
         columns.append(f"{mark}: {target.text}")
     print(f"{case if first else '':24}{label:14}" + "".join(columns).rstrip(), flush=True)
 
@@ -154,9 +155,9 @@ def print_marks(marks):
         return
 
     marks.sort()
-    count = {mark: sum(m == mark for m, _ in marks)
+    count = {mark: sum(m == mark for m, *_ in marks)
              for mark in ("met", "near", "missed")}
     print("\ntargets: " + ", ".join(f"{n} {m}" for m, n in count.items()))
-    for mark, text in marks:
+    for mark, text, _ in marks:
         if mark != "met":
             print(f"    {mark + ':':8}{text}")
