@@ -66,6 +66,8 @@ static ngx_int_t ngx_autocert_driver_csr(ngx_autocert_driver_t *d,
     ngx_str_t *csr);
 static ngx_int_t ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_driver_promise(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_driver_count(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
 static void ngx_autocert_driver_uncount(ngx_autocert_driver_t *d);
@@ -575,8 +577,8 @@ ngx_autocert_driver_save(ngx_autocert_driver_t *d,
 
 
 /*
- * The key is on disk, and the certificate counted, before the CA is asked for
- * it.
+ * The key is on disk and known for ours, and the certificate counted, before
+ * the CA is asked for it.
  */
 
 static void
@@ -590,6 +592,7 @@ ngx_autocert_driver_key(ngx_autocert_driver_t *d)
     ngx_autocert_solver_unpublish(d->helper);
 
     if (ngx_autocert_driver_new_key(d, &fail) != NGX_OK
+        || ngx_autocert_driver_promise(d, &fail) != NGX_OK
         || ngx_autocert_driver_count(d, &fail) != NGX_OK)
     {
         ngx_autocert_flow_lost(&d->flow, ngx_time(), &fail);
@@ -665,6 +668,34 @@ ngx_autocert_driver_new_key(ngx_autocert_driver_t *d,
 
     return ngx_autocert_store_next_put(&d->helper->store, d->pool,
                                        &d->name->name, d->key, fail);
+}
+
+
+static ngx_int_t
+ngx_autocert_driver_promise(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail)
+{
+    u_char     id[NGX_AUTOCERT_KEY_ID];
+    ngx_int_t  rc;
+
+    rc = ngx_autocert_key_id(d->key, id);
+
+    if (rc == NGX_OK) {
+        rc = ngx_autocert_plan_promise(&d->state, id, &d->issuer->kid,
+                                       d->pool);
+    }
+
+    if (rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "no memory");
+    }
+
+    return ngx_autocert_store_state_put(&d->helper->store, d->pool,
+                                        &d->name->name, &d->state, fail);
 }
 
 

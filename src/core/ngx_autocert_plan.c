@@ -30,15 +30,19 @@
 #define NGX_AUTOCERT_PLAN_LOOK_MIN  60
 #define NGX_AUTOCERT_PLAN_LOOK_MAX  (12 * NGX_AUTOCERT_PLAN_HOUR)
 
+#define NGX_AUTOCERT_PLAN_KEY                                                \
+    ngx_autocert_base64_length(NGX_AUTOCERT_KEY_ID)
+
 
 static uint32_t ngx_autocert_plan_setup(ngx_autocert_conf_t *acf,
     ngx_autocert_name_t *name);
 static ngx_uint_t ngx_autocert_plan_is(ngx_str_t *a, ngx_str_t *b);
+static void ngx_autocert_plan_adopt(time_t now, ngx_autocert_chain_t *chain,
+    ngx_autocert_state_t *state);
 static void ngx_autocert_plan_settle(ngx_autocert_plan_t *plan,
     ngx_uint_t index, ngx_autocert_state_t *state);
 static void ngx_autocert_plan_forget(ngx_autocert_state_t *state);
-static void ngx_autocert_plan_key(ngx_autocert_chain_t *chain, u_char *buf,
-    ngx_str_t *key);
+static void ngx_autocert_plan_key(u_char *id, u_char *buf, ngx_str_t *key);
 static void ngx_autocert_plan_renew(ngx_autocert_plan_t *plan,
     ngx_uint_t index, ngx_autocert_chain_t *chain,
     ngx_autocert_state_t *state);
@@ -183,6 +187,10 @@ ngx_autocert_plan_found(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     name = &plan->names[index];
 
+    if (chain) {
+        ngx_autocert_plan_adopt(now, chain, state);
+    }
+
     ngx_autocert_plan_settle(plan, index, state);
 
     if (chain == NULL || !ngx_autocert_plan_obtained(state, chain)) {
@@ -233,6 +241,37 @@ ngx_autocert_plan_is(ngx_str_t *a, ngx_str_t *b)
 }
 
 
+/* The pair on disk is what came of the order under way: that is over. */
+
+static void
+ngx_autocert_plan_adopt(time_t now, ngx_autocert_chain_t *chain,
+    ngx_autocert_state_t *state)
+{
+    u_char                 buf[NGX_AUTOCERT_PLAN_KEY];
+    ngx_str_t              key;
+    ngx_autocert_state_t   was;
+
+    ngx_autocert_plan_key(chain->id, buf, &key);
+
+    if (!ngx_autocert_plan_is(&state->next_key, &key)) {
+        return;
+    }
+
+    was = *state;
+
+    ngx_memzero(state, sizeof(ngx_autocert_state_t));
+
+    state->challenge = was.challenge;
+    state->ca = was.ca;
+    state->setup = was.setup;
+    state->key = was.next_key;
+    state->issuer = was.ca;
+    state->account = was.next_account;
+    state->issued_at = now;
+    state->look_at = now;
+}
+
+
 /* What is remembered of another CA or another setup does not count now. */
 
 static void
@@ -247,6 +286,8 @@ ngx_autocert_plan_settle(ngx_autocert_plan_t *plan, ngx_uint_t index,
         state->ca = plan->acf->ca;
         ngx_str_null(&state->order);
         ngx_str_null(&state->token);
+        ngx_str_null(&state->next_key);
+        ngx_str_null(&state->next_account);
     }
 
     if (!same || state->setup != plan->names[index].setup) {
@@ -262,10 +303,10 @@ ngx_uint_t
 ngx_autocert_plan_obtained(ngx_autocert_state_t *state,
     ngx_autocert_chain_t *chain)
 {
-    u_char     buf[2 * NGX_AUTOCERT_KEY_ID];
+    u_char     buf[NGX_AUTOCERT_PLAN_KEY];
     ngx_str_t  key;
 
-    ngx_autocert_plan_key(chain, buf, &key);
+    ngx_autocert_plan_key(chain->id, buf, &key);
 
     return ngx_autocert_plan_is(&state->key, &key);
 }
@@ -289,10 +330,9 @@ ngx_autocert_plan_forget(ngx_autocert_state_t *state)
 
 
 static void
-ngx_autocert_plan_key(ngx_autocert_chain_t *chain, u_char *buf,
-    ngx_str_t *key)
+ngx_autocert_plan_key(u_char *id, u_char *buf, ngx_str_t *key)
 {
-    ngx_autocert_base64_encode(buf, chain->id, NGX_AUTOCERT_KEY_ID);
+    ngx_autocert_base64_encode(buf, id, NGX_AUTOCERT_KEY_ID);
 
     key->data = buf;
     key->len = ngx_autocert_base64_length(NGX_AUTOCERT_KEY_ID);
@@ -879,14 +919,40 @@ ngx_autocert_plan_uncount(ngx_autocert_issued_t *issued, ngx_str_t *order)
 }
 
 
+ngx_int_t
+ngx_autocert_plan_promise(ngx_autocert_state_t *state, u_char *id,
+    ngx_str_t *account, ngx_pool_t *pool)
+{
+    u_char     *buf;
+    ngx_str_t   key;
+
+    buf = ngx_pnalloc(pool, NGX_AUTOCERT_PLAN_KEY);
+    if (buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_plan_key(id, buf, &key);
+
+    if (ngx_autocert_plan_is(&state->next_key, &key)
+        && ngx_autocert_plan_is(&state->next_account, account))
+    {
+        return NGX_DECLINED;
+    }
+
+    state->next_key = key;
+    state->next_account = *account;
+
+    return NGX_OK;
+}
+
+
 void
 ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_chain_t *chain, ngx_str_t *account,
     ngx_autocert_state_t *state, ngx_autocert_issued_t *issued,
     ngx_pool_t *pool)
 {
-    u_char     *buf;
-    ngx_str_t   challenge;
+    ngx_str_t  challenge;
 
     ngx_autocert_plan_alive(plan);
     ngx_autocert_plan_spread(plan, index, now);
@@ -902,18 +968,10 @@ ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
     state->challenge = challenge;
     state->ca = plan->acf->ca;
     state->setup = plan->names[index].setup;
-    state->issuer = plan->acf->ca;
-    state->account = *account;
-    state->issued_at = now;
-    state->look_at = now;
 
     /* without it the pair is one like those that are put there by hand */
 
-    buf = ngx_pnalloc(pool, 2 * NGX_AUTOCERT_KEY_ID);
-
-    if (buf) {
-        ngx_autocert_plan_key(chain, buf, &state->key);
-    }
+    (void) ngx_autocert_plan_promise(state, chain->id, account, pool);
 
     ngx_autocert_plan_found(plan, index, now, chain, state, 0);
 }

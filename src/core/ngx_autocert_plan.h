@@ -173,6 +173,14 @@ void ngx_autocert_plan_count(ngx_autocert_issued_t *issued, time_t now,
 void ngx_autocert_plan_uncount(ngx_autocert_issued_t *issued,
     ngx_str_t *order);
 
+/*
+ * A pair of the key id is ordered, by account: wherever the process ends, it
+ * is known for ours once it is on disk.  NGX_OK: to be written now;
+ * NGX_DECLINED: that is so already; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_autocert_plan_promise(ngx_autocert_state_t *state, u_char *id,
+    ngx_str_t *account, ngx_pool_t *pool);
+
 /* The chain is on disk; account is the URL of ours. */
 void ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
     time_t now, ngx_autocert_chain_t *chain, ngx_str_t *account,

@@ -80,6 +80,8 @@ typedef struct {
     ngx_str_t   order;          /* URL of the order under way */
     ngx_str_t   challenge;      /* its type; or what is to be tried next */
     ngx_str_t   token;          /* of its challenge, once it is answerable */
+    ngx_str_t   next_key;       /* id of its key, before a commit */
+    ngx_str_t   next_account;   /* URL of the account that ordered it */
     ngx_uint_t  tries;          /* begun, in a row, with no end of any kind */
     ngx_uint_t  failures;       /* in a row */
     time_t      next_attempt;   /* not before */

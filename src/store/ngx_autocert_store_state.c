@@ -33,6 +33,8 @@ static const ngx_autocert_store_member_t  ngx_autocert_state_members[] = {
     ngx_autocert_state_member(order, URL),
     ngx_autocert_state_member(challenge, TOKEN),
     ngx_autocert_state_member(token, TOKEN),
+    ngx_autocert_state_member(next_key, TOKEN),
+    ngx_autocert_state_member(next_account, URL),
     ngx_autocert_state_member(tries, COUNT),
     ngx_autocert_state_member(failures, COUNT),
     ngx_autocert_state_member(next_attempt, TIME),

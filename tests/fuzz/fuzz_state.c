@@ -67,6 +67,8 @@ fuzz_state(ngx_pool_t *pool, ngx_str_t *text)
     fuzz_equal(&a.order, &b.order);
     fuzz_equal(&a.challenge, &b.challenge);
     fuzz_equal(&a.token, &b.token);
+    fuzz_equal(&a.next_key, &b.next_key);
+    fuzz_equal(&a.next_account, &b.next_account);
     fuzz_equal(&a.why, &b.why);
     fuzz_equal(&a.detail, &b.detail);
     fuzz_equal(&a.name, &b.name);

@@ -1156,6 +1156,89 @@ test_plan_changed(void **data)
 }
 
 
+/* The helper was killed between the commit and what is remembered of it. */
+
+static void
+test_plan_promise(void **data)
+{
+    ngx_uint_t             i;
+    ngx_str_t              order = ngx_string("https://ca/o/1");
+    ngx_autocert_state_t   was, state;
+
+    (void) data;
+
+    test_plan_only(1);
+
+    test_state.ca = test_acf.ca;
+    test_state.setup = test_plan_names[0].setup;
+    test_state.order = order;
+    test_state.failures = 2;
+    test_state.next_attempt = TEST_PLAN_NOW + 1000;
+    ngx_str_set(&test_state.challenge, "http-01");
+    ngx_str_set(&test_state.token, "token");
+
+    assert_int_equal(ngx_autocert_plan_promise(&test_state, test_chain.id,
+                                               &test_account, test_pool),
+                     NGX_OK);
+    assert_int_equal(ngx_autocert_plan_promise(&test_state, test_chain.id,
+                                               &test_account, test_pool),
+                     NGX_DECLINED);
+
+    /* nothing has come of it so far, nor does the pair of before */
+
+    test_chain.id[0]++;
+
+    for (i = 0; i < 2; i++) {
+        state = test_state;
+        test_plan_found(0, TEST_PLAN_NOW, i ? &test_chain : NULL, &state, 0);
+        assert_int_equal(state.key.len, 0);
+        assert_int_equal(state.order.len, order.len);
+        assert_int_equal(state.next_key.len, test_state.next_key.len);
+    }
+
+    /* as if it had been remembered */
+
+    test_chain.id[0]--;
+    was = test_state;
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &test_state, 0);
+
+    assert_true(ngx_autocert_plan_obtained(&test_state, &test_chain));
+    assert_true(ngx_autocert_plan_is(&test_state.issuer, &test_acf.ca));
+    assert_true(ngx_autocert_plan_is(&test_state.account, &test_account));
+    assert_int_equal(test_plan_names[0].look, TEST_PLAN_NOW);
+    assert_int_equal(test_plan_names[0].order, 0);
+    assert_int_equal(test_plan_names[0].failed, 0);
+    assert_int_equal(test_state.token.len, 0);
+    assert_int_equal(test_state.next_attempt, 0);
+    assert_int_equal(test_state.challenge.len, 7);
+
+    state = was;
+    test_state = was;
+    test_plan_issue(0, TEST_PLAN_NOW);
+    ngx_autocert_plan_found(&test_plan, 0, TEST_PLAN_NOW, &test_chain,
+                            &state, 0);
+    state.key.data = test_state.key.data;
+    assert_memory_equal(&state, &test_state, sizeof(state));
+
+    /* by a CA of before, it is ours all the same, and ordered anew */
+
+    ngx_str_set(&test_acf.ca, "https://other/dir");
+    state = was;
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &state, 0);
+    assert_true(ngx_autocert_plan_is(&state.issuer, &was.ca));
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 0), 0);
+
+    /* while an order of that one's is not to be taken for the new one's */
+
+    test_chain.id[0]++;
+    state = was;
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &state, 0);
+    test_chain.id[0]--;
+    test_plan_found(0, TEST_PLAN_NOW, &test_chain, &state, 0);
+    assert_int_equal(state.key.len, 0);
+}
+
+
 /* What is found at a start was written by a clock that was ahead. */
 
 static void
@@ -1436,6 +1519,7 @@ main(void)
         test_plan_case(test_plan_pace),
         test_plan_case(test_plan_reload),
         test_plan_case(test_plan_changed),
+        test_plan_case(test_plan_promise),
         test_plan_case(test_plan_found_ahead),
         test_plan_case(test_plan_budget_in_1970),
         test_plan_case(test_plan_clock),

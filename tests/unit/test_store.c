@@ -2123,6 +2123,8 @@ test_state_fill(ngx_autocert_state_t *st)
     ngx_str_set(&st->order, "https://ca.example/order/\"1\"\\2");
     ngx_str_set(&st->challenge, "tls-alpn-01");
     ngx_str_set(&st->token, "aZ09-_0123456789");
+    ngx_str_set(&st->next_key, "_7DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+    ngx_str_set(&st->next_account, "https://ca.example/acct/2");
     st->tries = 2;
     st->failures = 3;
     st->next_attempt = TEST_NOW + 60;
@@ -2164,6 +2166,8 @@ test_state_equal(ngx_autocert_state_t *a, ngx_autocert_state_t *b)
     test_str_equal(&a->order, &b->order);
     test_str_equal(&a->challenge, &b->challenge);
     test_str_equal(&a->token, &b->token);
+    test_str_equal(&a->next_key, &b->next_key);
+    test_str_equal(&a->next_account, &b->next_account);
     assert_int_equal(a->tries, b->tries);
     assert_int_equal(a->failures, b->failures);
     assert_int_equal(a->next_attempt, b->next_attempt);
@@ -2253,7 +2257,7 @@ test_store_state(void **state)
 
     /* what get would refuse is not put */
 
-    for (i = 0; i < 19; i++) {
+    for (i = 0; i < 21; i++) {
         test_state_fill(&st);
 
         switch (i) {
@@ -2275,6 +2279,8 @@ test_store_state(void **state)
         case 15: st.looks = (ngx_uint_t) -1; break;
         case 16: st.tries = 0x100000000; break;
         case 17: st.failed_at = -1; break;
+        case 18: ngx_str_set(&st.next_key, "a/b"); break;
+        case 19: ngx_str_set(&st.next_account, "a b"); break;
         default: st.next_attempt = 253402300800; break;
         }
 
@@ -2327,6 +2333,7 @@ test_store_state_damaged(void **state)
         "{\"look_at\":-1}", "{\"looks\":4294967296}", "{\"looks\":-1}",
         "{\"setup\":4294967296}", "{\"setup\":-1}", "{\"setup\":\"0xfe\"}",
         "{\"tries\":4294967296}", "{\"tries\":true}", "{\"name\":1}",
+        "{\"next_key\":\"a=\"}", "{\"next_account\":1}",
         "{\"ca\":\"https://x\",\"kind\":3,\"setup\":7,\"why\":0}"
     };
 
