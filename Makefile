@@ -145,6 +145,13 @@ $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o \
                       $(ARCHIVES:%=$(BUILD)/unit/%)
 	@gcc -fsanitize=address,undefined -o $@ $(GROUP) -lcmocka
 
+# thousands of processes, each killed: without the sanitizers
+
+$(BUILD)/unit/test_crash: $(BUILD)/sim/tests/unit/test_crash.o \
+                          $(addprefix $(BUILD)/sim/,libbase.a libstore.a \
+                            libngx.a)
+	@gcc -o $@ $(GROUP) -lcmocka
+
 # the signer as it is where there is no Nettle
 
 $(BUILD)/unit/test_signer_openssl: tests/unit/test_signer.c \

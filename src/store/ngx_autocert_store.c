@@ -32,7 +32,7 @@ static ngx_int_t ngx_autocert_store_key_match(ngx_autocert_store_dir_t *dir,
     struct stat *info);
 static ngx_int_t ngx_autocert_store_finish(ngx_autocert_store_dir_t *dir,
     struct stat *chain, struct stat *next);
-static ngx_uint_t ngx_autocert_store_is(ngx_autocert_store_dir_t *dir,
+static ngx_int_t ngx_autocert_store_is(ngx_autocert_store_dir_t *dir,
     const char *file, struct stat *info);
 static ngx_int_t ngx_autocert_store_settle(ngx_autocert_store_dir_t *dir);
 static ngx_int_t ngx_autocert_store_commit_check(
@@ -591,11 +591,17 @@ ngx_autocert_store_finish(ngx_autocert_store_dir_t *dir, struct stat *chain,
 
     (void) pthread_mutex_lock(&ngx_autocert_store_mutex);
 
-    rc = NGX_OK;
+    rc = ngx_autocert_store_is(dir, NGX_AUTOCERT_STORE_CHAIN, chain);
 
-    if (ngx_autocert_store_is(dir, NGX_AUTOCERT_STORE_CHAIN, chain)
-        && ngx_autocert_store_is(dir, NGX_AUTOCERT_STORE_NEXT, next))
-    {
+    if (rc == NGX_OK) {
+        rc = ngx_autocert_store_is(dir, NGX_AUTOCERT_STORE_NEXT, next);
+    }
+
+    if (rc == NGX_DECLINED) {
+        rc = NGX_OK;
+
+    } else if (rc == NGX_OK) {
+
         /* fullchain.pem must be on the disk before the old key goes */
 
         rc = ngx_autocert_store_dir_sync(dir);
@@ -616,18 +622,29 @@ ngx_autocert_store_finish(ngx_autocert_store_dir_t *dir, struct stat *chain,
 }
 
 
-static ngx_uint_t
+/* NGX_OK; NGX_DECLINED: another, or none; NGX_ERROR: cannot be looked at. */
+
+static ngx_int_t
 ngx_autocert_store_is(ngx_autocert_store_dir_t *dir, const char *file,
     struct stat *info)
 {
     struct stat  st;
 
-    return fstatat(dir->fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0
-           && st.st_dev == info->st_dev
+    if (fstatat(dir->fd, file, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+
+        if (errno == ENOENT) {
+            return NGX_DECLINED;
+        }
+
+        return ngx_autocert_store_file_failed(dir, file, "look at", errno);
+    }
+
+    return st.st_dev == info->st_dev
            && st.st_ino == info->st_ino
            && st.st_size == info->st_size
            && st.st_mtim.tv_sec == info->st_mtim.tv_sec
-           && st.st_mtim.tv_nsec == info->st_mtim.tv_nsec;
+           && st.st_mtim.tv_nsec == info->st_mtim.tv_nsec
+           ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -699,10 +716,12 @@ ngx_autocert_store_complete(ngx_autocert_store_t *store, ngx_str_t *name)
 
         /* that of an order that is under way is where it was */
 
-        if (rc == NGX_OK
-            && ngx_autocert_store_is(&dir, NGX_AUTOCERT_STORE_NEXT, &st))
-        {
-            rc = NGX_DECLINED;
+        if (rc == NGX_OK) {
+            rc = ngx_autocert_store_is(&dir, NGX_AUTOCERT_STORE_NEXT, &st);
+
+            if (rc != NGX_ERROR) {
+                rc = (rc == NGX_OK) ? NGX_DECLINED : NGX_OK;
+            }
         }
     }
 

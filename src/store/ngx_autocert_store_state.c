@@ -104,6 +104,10 @@ ngx_autocert_store_state_put(ngx_autocert_store_t *store, ngx_pool_t *pool,
         return rc;
     }
 
+    if (store->lock != -1) {
+        ngx_autocert_store_dir_sweep(&dir);
+    }
+
     rc = ngx_autocert_store_state_print(pool, state, &text);
     rc = ngx_autocert_store_json_write(&dir, NGX_AUTOCERT_STATE_FILE, rc,
                                        &text);
