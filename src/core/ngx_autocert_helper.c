@@ -8,6 +8,7 @@
 
 #include <openssl/rand.h>
 
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -24,7 +25,7 @@
 
 #define NGX_AUTOCERT_HELPER_LOOP         60     /* s */
 #define NGX_AUTOCERT_HELPER_PAUSE        500    /* ms, doubled up to */
-#define NGX_AUTOCERT_HELPER_PAUSE_MAX    30000
+#define NGX_AUTOCERT_HELPER_PAUSE_MAX    60000
 #define NGX_AUTOCERT_HELPER_ROW          16     /* more make no difference */
 
 
@@ -33,8 +34,6 @@ typedef struct {
 
     ngx_event_t              parent;
     ngx_event_t              grace;
-    ngx_event_t              open;
-    ngx_msec_t               closed;    /* the door opens that late, ms */
 
     sig_atomic_t             told;      /* to leave, by the master */
     unsigned                 draining:1;
@@ -53,6 +52,8 @@ static void ngx_autocert_helper_quit(int signo, siginfo_t *info,
     void *context);
 static void ngx_autocert_helper_channel(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_loop(ngx_autocert_starts_t *starts);
+static void ngx_autocert_helper_pause(ngx_msec_t pause,
+    ngx_autocert_starts_t *starts);
 static void ngx_autocert_helper_keys(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_serve(void);
 static void ngx_autocert_helper_drain(void);
@@ -63,7 +64,6 @@ static ngx_int_t ngx_autocert_helper_load(void *data, ngx_uint_t index,
     ngx_autocert_chain_t **chain, EVP_PKEY **key);
 static ngx_int_t ngx_autocert_helper_admit(void *data, int fd,
     ngx_autocert_hello_t *hello);
-static void ngx_autocert_helper_open_handler(ngx_event_t *ev);
 static void ngx_autocert_helper_door_handler(ngx_event_t *rev);
 static void ngx_autocert_helper_ended_handler(ngx_event_t *rev);
 static void ngx_autocert_helper_channel_handler(ngx_event_t *rev);
@@ -206,8 +206,10 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     helper->store.lock = -1;
     helper->without = NGX_AGAIN;
 
-    ngx_autocert_helper_loop(acf->core->starts);
+    ngx_setproctitle("autocert helper");
+
     ngx_autocert_helper_strip(cycle);
+    ngx_autocert_helper_loop(acf->core->starts);
     (void) ngx_autocert_jail(cycle->log);
     ngx_autocert_helper_isolation(cycle, acf);
     ngx_autocert_door_close(acf->core->door, NGX_AUTOCERT_DOOR_WORKER);
@@ -221,8 +223,6 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     }
 
     ngx_use_accept_mutex = 0;
-
-    ngx_setproctitle("autocert helper");
 
     ngx_autocert_helper_channel(cycle);
     ngx_autocert_helper_keys(cycle);
@@ -413,14 +413,45 @@ ngx_autocert_helper_loop(ngx_autocert_starts_t *starts)
 
     p->helper.pause = pause;
 
-    if (n >= NGX_AUTOCERT_STARTS) {
-        p->closed = pause;
-    }
-
     ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "autocert: the helper was started %ui times within a "
                   "minute, %s after %M ms", n + 1,
-                  p->closed ? "it serves keys" : "it talks to the CA", pause);
+                  n < NGX_AUTOCERT_STARTS ? "it talks to the CA"
+                                          : "it serves keys",
+                  pause);
+
+    if (n >= NGX_AUTOCERT_STARTS) {
+        ngx_autocert_helper_pause(pause, &is);
+        *starts = is;
+    }
+}
+
+
+/*
+ * Before anything that it could die of, else the master would start it some
+ * hundred times a second.  Ended by a signal and by a word of the master's.
+ * The minute is one of its life: it does not go on meanwhile.
+ */
+
+static void
+ngx_autocert_helper_pause(ngx_msec_t pause, ngx_autocert_starts_t *starts)
+{
+    time_t          began;
+    ngx_uint_t      i;
+    struct pollfd   word;
+
+    began = ngx_time();
+
+    word.fd = ngx_channel;
+    word.events = POLLIN;
+
+    (void) poll(&word, 1, (int) pause);
+
+    ngx_time_update();
+
+    for (i = 0; i < NGX_AUTOCERT_STARTS; i++) {
+        starts->at[i] += ngx_time() - began;
+    }
 }
 
 
@@ -479,17 +510,10 @@ ngx_autocert_helper_keys(ngx_cycle_t *cycle)
                        ngx_autocert_helper_parent_handler);
     ngx_autocert_timer(&p->grace, cycle->log,
                        ngx_autocert_helper_grace_handler);
-    ngx_autocert_timer(&p->open, cycle->log,
-                       ngx_autocert_helper_open_handler);
 
     /* the signal of the parent's death may have been missed */
 
     ngx_autocert_helper_parent_handler(&p->parent);
-
-    if (p->closed) {
-        ngx_add_timer(&p->open, p->closed);
-        return;
-    }
 
     ngx_autocert_helper_serve();
 }
@@ -664,15 +688,6 @@ static ngx_int_t
 ngx_autocert_helper_admit(void *data, int fd, ngx_autocert_hello_t *hello)
 {
     return ngx_autocert_keeper_serve(data, fd, hello);
-}
-
-
-static void
-ngx_autocert_helper_open_handler(ngx_event_t *ev)
-{
-    (void) ev;
-
-    ngx_autocert_helper_serve();
 }
 
 
