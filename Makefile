@@ -256,7 +256,7 @@ $(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
 E2E_PARTS = $(addprefix $(BUILD)/,memscan hostile wrap.so taken.so nostack.so \
-              clock.so fault.so bench/handshakes bench/waits.so)
+              clock.so crash.so fault.so bench/handshakes bench/waits.so)
 
 e2e: $(SHARED) $(E2E_PARTS)
 e2e:	## end to end (E2E=arguments for pytest)
