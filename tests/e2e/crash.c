@@ -1,7 +1,7 @@
 /*
- * Preloaded: kills the process at one of its calls that change the store, or
- * as it jails itself, and counts what a mere look at the configuration must
- * not do, as a test says by a file that is mapped.
+ * Preloaded: kills the process at one of its calls that change the store, when
+ * it has committed a pair, or as it jails itself, and counts what a mere look
+ * at the configuration must not do, as a test says by a file that is mapped.
  */
 
 #define _GNU_SOURCE 1
@@ -30,7 +30,7 @@ typedef struct {
     volatile uint32_t  opened;      /* files of the store, or itself */
     volatile uint32_t  connected;   /* to another host, or this one */
     volatile uint32_t  keys;        /* made */
-    uint32_t           unused;
+    volatile uint32_t  committed;   /* killed once a pair is */
     char               store[224];
 } crash_t;
 
@@ -204,9 +204,18 @@ mkdirat(int fd, const char *name, mode_t mode)
 int
 renameat(int from, const char *name, int to, const char *new_name)
 {
+    int  rc;
+
     crash_change(from, name);
 
-    return (int) syscall(SYS_renameat2, from, name, to, new_name, 0);
+    rc = (int) syscall(SYS_renameat2, from, name, to, new_name, 0);
+
+    if (rc == 0 && crash->committed && strcmp(new_name, "privkey.pem") == 0) {
+        crash->committed = 0;
+        crash_die();
+    }
+
+    return rc;
 }
 
 

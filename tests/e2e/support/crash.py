@@ -6,7 +6,8 @@ import struct
 from .nginx import BUILD
 from .wait import wait_for
 
-FIELDS = ("calls", "at", "early", "deaths", "opened", "connected", "keys")
+FIELDS = ("calls", "at", "early", "deaths", "opened", "connected", "keys",
+          "committed")
 
 
 class Crash:
