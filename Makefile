@@ -295,8 +295,9 @@ check-deep:		## what takes too long for each change
 	@cd tests/e2e && E2E_ASAN=1 $(PYTHON) -B -m pytest
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_valgrind.py
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
-	    test_budget.py test_changes.py test_clock.py test_fairness.py \
-	    test_holds.py test_resume.py test_windows.py
+	    test_budget.py test_cannot.py test_changes.py test_clock.py \
+	    test_crashes.py test_fairness.py test_holds.py test_resume.py \
+	    test_windows.py
 
 check-matrix:		## SUITES (trixie testing) of Debian, in chroots
 	@scripts/check-matrix $(SUITES)
