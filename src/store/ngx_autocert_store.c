@@ -17,6 +17,13 @@
 #define NGX_AUTOCERT_STORE_CHAIN  "fullchain.pem"
 #define NGX_AUTOCERT_STORE_KEY    "privkey.pem"
 #define NGX_AUTOCERT_STORE_NEXT   "privkey.next.pem"
+#define NGX_AUTOCERT_STORE_BAD    10        /* pairs that are set aside */
+
+
+typedef struct {
+    const char  *file;
+    u_char       name[sizeof(NGX_AUTOCERT_STORE_CHAIN ".bad.10")];
+} ngx_autocert_store_bad_t;
 
 
 static ngx_int_t ngx_autocert_store_sync_parent(
@@ -41,6 +48,8 @@ static ngx_int_t ngx_autocert_store_commit_write(
     ngx_autocert_store_dir_t *dir, ngx_str_t *chain);
 static void ngx_autocert_store_stamp_file(int fd, const char *name,
     const char *file, uint64_t stamp[4]);
+static void ngx_autocert_store_bad(ngx_autocert_store_dir_t *dir,
+    ngx_autocert_store_bad_t bad[2]);
 
 
 /*
@@ -805,11 +814,7 @@ ngx_autocert_store_set_aside(ngx_autocert_store_t *store, ngx_pool_t *pool,
     ngx_int_t                 rc;
     ngx_uint_t                i;
     ngx_autocert_store_dir_t  dir;
-
-    static const char  *files[][2] = {
-        { NGX_AUTOCERT_STORE_CHAIN, NGX_AUTOCERT_STORE_CHAIN ".bad" },
-        { NGX_AUTOCERT_STORE_KEY, NGX_AUTOCERT_STORE_KEY ".bad" }
-    };
+    ngx_autocert_store_bad_t  bad[2];
 
     dir.pool = pool;
     dir.fail = fail;
@@ -819,12 +824,17 @@ ngx_autocert_store_set_aside(ngx_autocert_store_t *store, ngx_pool_t *pool,
         return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
     }
 
+    bad[0].file = NGX_AUTOCERT_STORE_CHAIN;
+    bad[1].file = NGX_AUTOCERT_STORE_KEY;
+
+    ngx_autocert_store_bad(&dir, bad);
+
     for (i = 0; i < 2; i++) {
 
-        if (renameat(dir.fd, files[i][0], dir.fd, files[i][1]) == -1
+        if (renameat(dir.fd, bad[i].file, dir.fd, (char *) bad[i].name) == -1
             && errno != ENOENT)
         {
-            rc = ngx_autocert_store_file_failed(&dir, files[i][0],
+            rc = ngx_autocert_store_file_failed(&dir, bad[i].file,
                                                 "set aside", errno);
             goto done;
         }
@@ -837,6 +847,44 @@ done:
     ngx_autocert_store_dir_close(&dir);
 
     return rc;
+}
+
+
+/*
+ * Names that neither file of a pair has been set aside as: one of them may
+ * hold the only copy of a key.  All but the last are for good.
+ */
+
+static void
+ngx_autocert_store_bad(ngx_autocert_store_dir_t *dir,
+    ngx_autocert_store_bad_t bad[2])
+{
+    const char  *format;
+    ngx_uint_t   i, n, taken;
+    struct stat  st;
+
+    for (n = 1; n <= NGX_AUTOCERT_STORE_BAD; n++) {
+
+        format = (n == 1) ? "%s.bad%Z" : "%s.bad.%ui%Z";
+        taken = 0;
+
+        for (i = 0; i < 2; i++) {
+            (void) ngx_snprintf(bad[i].name, sizeof(bad[i].name), format,
+                                bad[i].file, n);
+
+            if (fstatat(dir->fd, (char *) bad[i].name, &st,
+                        AT_SYMLINK_NOFOLLOW)
+                == 0
+                || errno != ENOENT)
+            {
+                taken = 1;
+            }
+        }
+
+        if (!taken) {
+            return;
+        }
+    }
 }
 
 

@@ -2097,9 +2097,74 @@ test_store_set_aside(void **state)
                                                   &test_name, &test_fail),
                      NGX_OK);
     assert_int_equal(test_load(&pair), NGX_DECLINED);
-    assert_int_equal(readlink(test_in("privkey.pem.bad"), test_dir + 60, 1),
+    assert_int_equal(readlink(test_in("privkey.pem.bad.2"), test_dir + 60, 1),
                      1);
     test_dir[60] = '\0';
+
+    assert_true(test_exists(test_in("privkey.pem.bad")));
+    assert_false(test_exists(test_in("fullchain.pem.bad.2")));
+}
+
+
+static void
+test_set_aside_holds(const char *file, ngx_uint_t n, ngx_uint_t value)
+{
+    char        *path, text[3];
+    FILE        *f;
+    ngx_uint_t   got;
+
+    path = test_in(n == 1 ? file : test_file("%s.%d", file, (int) n));
+    memset(text, 0, sizeof(text));
+
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof(text), f));
+    (void) fclose(f);
+
+    got = atoi(text);
+    assert_int_equal(got, value);
+}
+
+
+/* What was set aside before stays: it may be the only copy of a key. */
+
+static void
+test_store_set_aside_again(void **state)
+{
+    ngx_uint_t  i, n, value;
+
+    (void) state;
+
+    (void) mkdir(test_file("%s/example.org", test_path), 0700);
+
+    for (i = 1; i <= 12; i++) {
+        test_put_text(test_in("privkey.pem"), test_file("%02d", (int) i));
+
+        /* a number is that of both files */
+
+        if (i != 3) {
+            test_put_text(test_in("fullchain.pem"),
+                          test_file("%02d", (int) i));
+        }
+
+        assert_int_equal(ngx_autocert_store_set_aside(&test_store, test_pool,
+                                                      &test_name, &test_fail),
+                         NGX_OK);
+        assert_false(test_exists(test_in("privkey.pem")));
+        assert_false(test_exists(test_in("fullchain.pem")));
+
+        for (n = 1; n <= ngx_min(i, 10); n++) {
+            value = (n == 10) ? i : n;
+
+            test_set_aside_holds("privkey.pem.bad", n, value);
+
+            if (n != 3) {
+                test_set_aside_holds("fullchain.pem.bad", n, value);
+            }
+        }
+    }
+
+    assert_false(test_exists(test_in("privkey.pem.bad.11")));
 }
 
 
@@ -3576,6 +3641,7 @@ main(void)
         test_case(test_store_threads),
         test_case(test_store_stamp),
         test_case(test_store_set_aside),
+        test_case(test_store_set_aside_again),
         test_case(test_store_state),
         test_case(test_store_state_damaged),
         test_case(test_store_state_versions),
