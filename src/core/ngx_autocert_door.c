@@ -90,12 +90,12 @@ ngx_autocert_door_close(int door[2], ngx_uint_t end)
 
 
 int
-ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
-    ngx_log_t *log)
+ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello)
 {
     int              channel[2];
     u_char           frame[NGX_AUTOCERT_PROTOCOL_HELLO];
     ssize_t          n;
+    ngx_err_t        err;
     struct iovec     iov;
     struct msghdr    msg;
     struct cmsghdr  *cmsg;
@@ -106,8 +106,6 @@ ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
     } control;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, channel) == -1) {
-        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
-                      "autocert: socketpair() failed");
         return -1;
     }
 
@@ -139,10 +137,11 @@ ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
     /* only this end: the keeper's thread waits on the other one */
 
     if (n == -1 || ngx_nonblocking(channel[0]) == -1) {
-        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                      "autocert: the helper could not be reached");
+        err = ngx_errno;
         (void) close(channel[0]);
-        channel[0] = -1;
+        (void) close(channel[1]);
+        ngx_set_errno(err);
+        return -1;
     }
 
     (void) close(channel[1]);

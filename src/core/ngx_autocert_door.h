@@ -44,9 +44,8 @@ ngx_int_t ngx_autocert_door_create(ngx_cycle_t *cycle, int door[2]);
 /* In a child: closes one end or, of a process without a use for it, both. */
 void ngx_autocert_door_close(int door[2], ngx_uint_t end);
 
-/* In a worker: makes a channel and sends its other end.  The fd, or -1. */
-int ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello,
-    ngx_log_t *log);
+/* In a worker: makes a channel and sends its other end.  -1: errno says why. */
+int ngx_autocert_door_knock(int door[2], ngx_autocert_hello_t *hello);
 
 /*
  * In the helper: who knocks is answered by a thread, since to let go of what

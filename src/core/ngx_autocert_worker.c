@@ -16,6 +16,7 @@
 #define NGX_AUTOCERT_WORKER_TOKEN_MIN 16
 #define NGX_AUTOCERT_WORKER_TOKEN_MAX 128
 #define NGX_AUTOCERT_WORKER_KNOCK     50    /* ms from one try to the next */
+#define NGX_AUTOCERT_WORKER_TOLD      60000 /* ms, before it is told again */
 #define NGX_AUTOCERT_WORKER_DEADLINE  2000  /* ms that a fiber is laid aside */
 #define NGX_AUTOCERT_WORKER_FRESH     500   /* ms, for the helper to say */
 
@@ -67,10 +68,13 @@ typedef struct {
     ngx_msec_t               started;
     ngx_event_t              knock;
     ngx_msec_t               knocked;       /* when, the last time */
+    ngx_msec_t               told;          /* when, that it was in vain */
+    ngx_uint_t               tries;         /* in vain, since then */
     ngx_event_t              flush;
     ngx_uint_t               entered;       /* fibers, a turn ago */
     ngx_uint_t               turns;
     unsigned                 orphaned:1;    /* no helper will come */
+    unsigned                 complained:1;
     ngx_autocert_remote_t    remote;
 } ngx_autocert_worker_t;
 
@@ -79,6 +83,8 @@ static ngx_int_t ngx_autocert_worker_find(
     ngx_autocert_board_challenge_t *challenge, u_char *buf);
 static ngx_uint_t ngx_autocert_worker_is_reverse(ngx_str_t *host);
 static int ngx_autocert_worker_connect(ngx_autocert_remote_t *remote);
+static void ngx_autocert_worker_unreached(ngx_autocert_worker_t *w,
+    ngx_err_t err);
 static void ngx_autocert_worker_close(ngx_autocert_remote_t *remote);
 static void ngx_autocert_worker_read_handler(ngx_event_t *rev);
 static void ngx_autocert_worker_take(ngx_autocert_worker_t *w);
@@ -367,11 +373,10 @@ ngx_autocert_worker_connect(ngx_autocert_remote_t *remote)
 
     w->knocked = ngx_current_msec;
 
-    remote->fd = ngx_autocert_door_knock(w->acf->core->door, &hello, w->log);
+    remote->fd = ngx_autocert_door_knock(w->acf->core->door, &hello);
 
     if (remote->fd == -1) {
-        /* a helper that had gone with its cycle: there will be no other */
-        w->orphaned = (ngx_errno == EPIPE);
+        ngx_autocert_worker_unreached(w, ngx_errno);
         return -1;
     }
 
@@ -384,6 +389,29 @@ ngx_autocert_worker_connect(ngx_autocert_remote_t *remote)
     }
 
     return remote->fd;
+}
+
+
+static void
+ngx_autocert_worker_unreached(ngx_autocert_worker_t *w, ngx_err_t err)
+{
+    /* a helper that had gone with its cycle: there will be no other */
+    w->orphaned = (err == EPIPE);
+    w->tries++;
+
+    if (w->complained
+        && ngx_current_msec - w->told < NGX_AUTOCERT_WORKER_TOLD)
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, w->log, err,
+                  "autocert: the helper could not be reached, tried %ui %s",
+                  w->tries, w->tries == 1 ? "time" : "times");
+
+    w->complained = 1;
+    w->told = ngx_current_msec;
+    w->tries = 0;
 }
 
 

@@ -1,7 +1,9 @@
 """Handshakes while the helper is replaced, and while there is none."""
 
+import re
 import socket
 import ssl
+import subprocess
 import threading
 
 import pytest
@@ -173,4 +175,51 @@ def test_no_helper_for_long(server):
             return False
 
     wait_for(serves, 20, "served again")
+    assert server.workers() == workers
+
+
+def descriptors(worker, n):
+    """How many it may have; by one of its own user, whom it can't refuse."""
+
+    subprocess.run(["setpriv", "--reuid", "www-data", "--regid", "www-data",
+                    "--clear-groups", "prlimit", "--pid", str(worker),
+                    f"--nofile={n}:"], check=True)
+
+
+def test_no_descriptor_for_a_channel(server):
+    """It is tried again and again, and told at once and once a minute."""
+
+    server.start()
+    old, workers = server.helper(), server.workers()
+    mark = server.mark()
+
+    # else NGINX's own channel would bring them what they have no place for
+    server.signal("STOP")
+    try:
+        for worker in workers:
+            descriptors(worker, 3)
+
+        server.signal("KILL", old)
+
+        # two minutes in six seconds
+        with server.clock.paced(20):
+            for worker in workers:
+                told = rf"{worker}#.*autocert: .*Too many open files"
+                wait_for(lambda: len(server.grep(told, mark)) >= 3, 60, "told")
+
+        for worker in workers:
+            descriptors(worker, 512)
+    finally:
+        server.signal("CONT")
+
+    for worker in workers:
+        tries = [int(n) for n in re.findall(
+            rf"{worker}#.*could not be reached, tried (\d+)",
+            server.log(mark))]
+        assert tries[0] == 1
+        assert min(tries[1:]) > 50, tries
+
+    wait_for(lambda: len(server.grep("signing for worker", mark)) >= 2, 20,
+             "both workers have a channel")
+    assert tls.handshake("example.com").der == server.pair.der
     assert server.workers() == workers

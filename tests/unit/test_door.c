@@ -74,7 +74,7 @@ test_door_teardown(void **state)
 static int
 test_door_knock(void)
 {
-    return ngx_autocert_door_knock(test_door, &test_door_me, &ngx_stub_log);
+    return ngx_autocert_door_knock(test_door, &test_door_me);
 }
 
 
@@ -201,6 +201,7 @@ test_door_no_helper(void **state)
 
     before = test_door_descriptors();
     assert_int_equal(test_door_knock(), -1);
+    assert_int_equal(errno, EPIPE);
     assert_int_equal(test_door_descriptors(), before);
 }
 
