@@ -12,6 +12,7 @@ static ngx_int_t ngx_autocert_board_carry(ngx_cycle_t *cycle,
     ngx_autocert_board_t *board);
 static void ngx_autocert_board_cleanup(void *data);
 static size_t ngx_autocert_board_size(ngx_uint_t n);
+static size_t ngx_autocert_board_put(u_char *p, ngx_str_t *text);
 static ngx_int_t ngx_autocert_board_read(ngx_autocert_pending_t *pending,
     ngx_autocert_board_challenge_t *challenge, u_char *buf);
 static ngx_uint_t ngx_autocert_board_is(u_char *data, u_short len,
@@ -166,17 +167,27 @@ ngx_autocert_board_publish(ngx_autocert_board_t *board, ngx_uint_t i,
 
     if (fits) {
         p->type = challenge->type;
-        p->host_len = challenge->host.len;
-        p->token_len = challenge->token.len;
-        p->value_len = challenge->value.len;
-        ngx_memcpy(p->host, challenge->host.data, challenge->host.len);
-        ngx_memcpy(p->token, challenge->token.data, challenge->token.len);
-        ngx_memcpy(p->value, challenge->value.data, challenge->value.len);
+        p->host_len = ngx_autocert_board_put(p->host, &challenge->host);
+        p->token_len = ngx_autocert_board_put(p->token, &challenge->token);
+        p->value_len = ngx_autocert_board_put(p->value, &challenge->value);
     }
 
     __atomic_fetch_add(&p->sequence, 1, __ATOMIC_RELEASE);
 
     return (challenge == NULL || fits) ? NGX_OK : NGX_ERROR;
+}
+
+
+static size_t
+ngx_autocert_board_put(u_char *p, ngx_str_t *text)
+{
+    /* memcpy() may not be given NULL, not even for no bytes */
+
+    if (text->len) {
+        ngx_memcpy(p, text->data, text->len);
+    }
+
+    return text->len;
 }
 
 
