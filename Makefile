@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan ucontext deps deps-test unit ctgrind fuzz fuzz-coverage \
+.PHONY: all asan asan-nginx ucontext deps deps-test unit ctgrind fuzz fuzz-coverage \
         simulate e2e \
         lint analyse check check-deep check-matrix bench demo help clean FORCE
 
@@ -50,8 +50,28 @@ asan:			## both modules with ASan and UBSan, in build/asan/
 	@scripts/nginx-tree $(BUILD)/asan
 	@$(MAKE) -s -C $(BUILD)/asan/nginx -f objs/Makefile CC=gcc \
 	    CFLAGS="$(ASAN_FLAGS)" $(SHARED:$(BUILD)/%=objs/%)
-	@cp $(SHARED:$(BUILD)/%=$(BUILD)/asan/nginx/objs/%) $(BUILD)/asan/
+	@install -t $(BUILD)/asan $(SHARED:$(BUILD)/%=$(BUILD)/asan/nginx/objs/%)
 	@gcc $(WARN) -shared -fPIC -o $(BUILD)/asan/keep.so tests/hostile/keep.c
+
+# NGINX itself, of the version that is installed and with its configuration;
+# each of its allocations is one of malloc's.  What UBSan says of it is judged
+# by tests/e2e/ubsan.supp, so it goes on
+# (NGINX=build/asan-nginx/sbin/nginx E2E_ASAN=1 make e2e runs it)
+
+NGINX_ASAN       = $(BUILD)/asan-nginx/sbin/nginx
+NGINX_ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -w \
+                   -fsanitize=address,undefined
+
+asan-nginx: asan $(BUILD)/nginx-src/.version	## NGINX under both as well
+	@flags=$$(bash -c '. /usr/share/nginx/src/conf_flags; \
+	        echo "$${NGX_CONF_FLAGS[@]}"'); \
+	    ASAN_OPTIONS=detect_leaks=0 NGINX_SRC=$(BUILD)/nginx-src CC=gcc \
+	    NGINX_CONF="$$flags --with-cc-opt='$(NGINX_ASAN_FLAGS)' \
+	        --with-ld-opt=-fsanitize=address,undefined" \
+	    scripts/nginx-tree $(BUILD)/asan-nginx
+	@$(MAKE) -s -C $(BUILD)/asan-nginx/nginx -f objs/Makefile objs/nginx
+	@mkdir -p $(dir $(NGINX_ASAN))
+	@install $(BUILD)/asan-nginx/nginx/objs/nginx $(NGINX_ASAN)
 
 # with libc's switch between stacks, as on processors that have none of ours
 # (E2E_MODULES=build/ucontext make e2e runs it)

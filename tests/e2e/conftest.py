@@ -8,11 +8,11 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from support import namespace                           # noqa: E402
+from support import asan, namespace                     # noqa: E402
 from support.certs import Authority                     # noqa: E402
 from support.clock import Clock                         # noqa: E402
 from support.fakeca import FakeCA                       # noqa: E402
-from support.nginx import BUILD, Nginx                  # noqa: E402
+from support.nginx import ASAN, BUILD, Nginx            # noqa: E402
 from support.pebble import ChallTestSrv, Pebble, told_windows    # noqa: E402
 from support.proxy import Proxy                         # noqa: E402
 
@@ -35,21 +35,30 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """What needs a newer Pebble is not of the run, which says so."""
+    """What is not for this run is left out of it, which says so."""
 
     theirs = [i for i in items if i.get_closest_marker("ari")]
 
-    if not theirs or told_windows():
-        return
+    if theirs and not told_windows():
+        if os.environ.get("E2E_ARI"):
+            raise pytest.UsageError("this Pebble can't be told what to say "
+                                    "about renewal, as E2E_ARI wants it to")
 
-    if os.environ.get("E2E_ARI"):
-        raise pytest.UsageError("this Pebble can't be told what to say about "
-                                "renewal, as E2E_ARI wants it to")
+        leave_out(config, items, theirs,
+                  "tests that need Pebble 2.8 or newer (make check-matrix)")
 
-    items[:] = [i for i in items if i not in theirs]
-    config.hook.pytest_deselected(items=theirs)
-    LEFT_OUT.append(f"{len(theirs)} tests that need Pebble 2.8 or newer "
-                    "(make check-matrix)")
+    if ASAN:
+        for why in sorted(set(asan.LEFT_OUT.values())):
+            leave_out(config, items,
+                      [i for i in items if asan.reason(i.nodeid) == why],
+                      f"under ASan: {why}")
+
+
+def leave_out(config, items, theirs, why):
+    if theirs:
+        items[:] = [i for i in items if i not in theirs]
+        config.hook.pytest_deselected(items=theirs)
+        LEFT_OUT.append(f"{len(theirs)} {why}")
 
 
 LEFT_OUT = []

@@ -9,11 +9,8 @@ from support import proc, tls
 from support.engine import (DAY, budget, conf, die_at, failed, failures,
                             hasten, issued, kill, next_try, obtained, of_ca,
                             reload, restart, some, state, waits, within)
-from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
-
-pytestmark = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 
 USED_UP = (r'\[error\].*no (new )?certificate for "example.com": the budget '
            r'is used up: \d certificates since \S+, at most \d in')

@@ -5,12 +5,10 @@ import pytest
 from support import tls
 from support.engine import (DAY, conf, failed, failures, issued, kill, of_ca,
                             one, reload, restart, state)
-from support.nginx import ASAN
 from support.wait import wait_for
 
 LIFE = 90 * DAY
 
-needs_clock = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 
 
 @pytest.fixture
@@ -33,7 +31,6 @@ def test_added(nginx, ca):
     assert ca.ordered() == ["example.com", "b.test"]
 
 
-@needs_clock
 def test_removed(nginx, ca, clock):
     """Its files stay, and are never renewed."""
 
@@ -47,7 +44,6 @@ def test_removed(nginx, ca, clock):
     assert ca.count("order", "example.com") == 1
 
 
-@needs_clock
 def test_removed_while_it_waits(nginx, ca, clock):
     ca.answer("order", 400, "malformed", "no", times=None)
     server = nginx(conf(ca, "example.com b.test"), env=clock.env).start()
@@ -146,7 +142,6 @@ def test_a_changed_setup_forgets_failures(nginx, ca):
     assert ca.count("order") == 2
 
 
-@needs_clock
 def test_a_helper_that_dies_is_no_reload(nginx, ca, clock):
     """However long after one."""
 
@@ -186,7 +181,6 @@ def test_contacts(nginx, ca):
     assert ca.count("order") == ca.count("account") == 1
 
 
-@needs_clock
 def test_contacts_refused(nginx, ca, clock):
     """Told once a day; certificates are obtained all the same."""
 

@@ -18,7 +18,6 @@ from support import tls
 from support.certs import self_signed
 from support.fakeca import problem
 from support.fault import Fault
-from support.nginx import ASAN
 from support.wait import wait_for
 
 CONF = """
@@ -36,8 +35,6 @@ CONF = """
 
 SWEEP = 20      # s, the most that a look takes to come
 NOBODY = 65534
-
-preloads = pytest.mark.skipif(bool(ASAN), reason="fault.so is preloaded")
 
 
 @pytest.fixture
@@ -82,7 +79,6 @@ def due(authority, store, name="example.com"):
 
 # errors that pass
 
-@preloads
 @pytest.mark.parametrize("file, error", [
     ("example.com", errno.EMFILE), ("fullchain.pem", errno.ENFILE),
     ("privkey.pem", errno.EIO), ("fullchain.pem", errno.ENOMEM),
@@ -119,7 +115,6 @@ def test_not_read_at_the_start(nginx, ca, fault, file, error):
     assert ca.requests == []
 
 
-@preloads
 @pytest.mark.parametrize("file", ["fullchain.pem", "privkey.pem"])
 def test_not_read_by_a_new_helper(nginx, fault, ca, file):
     """A worker that has the chain keeps it: none is served in its place."""
@@ -154,7 +149,6 @@ def handshakes():
         return None
 
 
-@preloads
 def test_changed_and_not_read(nginx, fault, ca):
     """A change that meets an error is looked at again."""
 
@@ -178,7 +172,6 @@ def test_changed_and_not_read(nginx, fault, ca):
     wait_for(lambda: der() == new.der, SWEEP, "the new one")
 
 
-@preloads
 @pytest.mark.parametrize("file", ["state.json", "example.com.json", "issued",
                                   "example.com", "fullchain.pem"])
 def test_not_read_when_it_is_due(nginx, ca, fault, clock, authority, file):
@@ -230,7 +223,6 @@ def test_not_read_when_it_is_due(nginx, ca, fault, clock, authority, file):
     assert ca.wrong == []
 
 
-@preloads
 @pytest.mark.parametrize("file", ["issued", "privkey.next.pem"])
 def test_not_read_in_an_order(nginx, ca, fault, authority, file):
     """With the authorization in hand: the attempt ends, and nothing else."""
@@ -249,7 +241,6 @@ def test_not_read_in_an_order(nginx, ca, fault, authority, file):
 
 # commits
 
-@preloads
 def test_put_there_in_the_midst_of_a_commit(nginx, ca, fault):
     """By hand, between the commit's last step and what follows it."""
 

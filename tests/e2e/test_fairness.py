@@ -7,11 +7,8 @@ import pytest
 from support import tls
 from support.engine import (ALL_WAIT, DAY, conf, failed, failures, issued,
                             old_pair, settled, some, state)
-from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
-
-pytestmark = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 
 LIFE = 90 * DAY
 FIVE = [f"n{i}.test" for i in range(5)]

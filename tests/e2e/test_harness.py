@@ -10,7 +10,6 @@ import pytest
 
 from support import proc, tls
 from support.certs import self_signed
-from support.nginx import ASAN
 from support.wait import wait_for
 
 STATIC = """
@@ -154,7 +153,6 @@ def logged(line):
     return time.mktime(time.strptime(line[:19], "%Y/%m/%d %H:%M:%S"))
 
 
-@pytest.mark.skipif(bool(ASAN), reason="ASan is preloaded")
 def test_clock_is_the_tests(nginx, clock):
     server = nginx("server { listen 80; }", env=clock.env).start()
 

@@ -205,13 +205,13 @@ def test_reopen(server):
     check_serves(server)
 
 
-def forks(command):
+def forks(command, env=None):
     """
     How many processes there were while command ran.  They are numbered in
     their order here, where nobody else starts any, nor a thread.
     """
 
-    first = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+    first = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT)
     first.communicate(timeout=60)
@@ -223,7 +223,7 @@ def forks(command):
 
 def test_not_started_by_what_only_looks(server):
     for option in "-t", "-T", "-V", "-h":
-        assert forks(server.command(option)) == 1
+        assert forks(server.command(option), server.env) == 1
 
     assert server.helpers() == []
     assert forks(["sh", "-c", "true & wait"]) > 1
@@ -234,7 +234,7 @@ def test_not_started_by_what_only_looks(server):
              "its threads started")
 
     for args in ("-t",), ("-T",), ("-s", "reopen"):
-        assert forks(server.command(*args)) == 1
+        assert forks(server.command(*args), server.env) == 1
 
     assert check_settled(server) == helper
 

@@ -10,11 +10,8 @@ from support.engine import (ALL_WAIT, DATE, DAY, HOW, conf, edit, failed,
                             failures, hasten, instant, issued, next_try,
                             obtained, of_ca, old_pair, pairs, restart, some,
                             state)
-from support.nginx import ASAN
 from support.proxy import http_date
 from support.wait import wait_for
-
-pytestmark = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 
 LIFE = 90 * DAY
 NAMES = ["a.test", "b.test", "c.test"]

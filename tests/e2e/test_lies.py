@@ -443,7 +443,6 @@ class Liar:
             "Location"])
 
 
-@pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 @pytest.mark.limit(300)
 def test_lies(nginx, dns, fakeca, authority, clock, place, measured):
     began = time.monotonic()
@@ -501,7 +500,8 @@ def test_lies(nginx, dns, fakeca, authority, clock, place, measured):
     measured("seconds", round(time.monotonic() - began))
 
     assert lies >= 200
-    assert after - before < 1024
+    # ASan keeps what is freed for a while
+    assert ASAN or after - before < 1024
     assert server.helper() == helper and server.processes() == processes
     assert tls.handshake("example.com").der == pair.der
     assert ca.wrong == []
@@ -523,7 +523,6 @@ def test_lies(nginx, dns, fakeca, authority, clock, place, measured):
     assert tls.handshake("example.com").der != pair.der
 
 
-@pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 def test_polled_for_ever(nginx, dns, fakeca, clock, measured):
     """Each answer is as large as it may be, and none of them is kept."""
 
@@ -549,7 +548,8 @@ def test_polled_for_ever(nginx, dns, fakeca, clock, measured):
     wait_for(lambda: polls(90), 60, "90 polls", 0.05)
     grown = proc.memory(helper) - before
     measured("grown by 70 large answers, KiB", grown)
-    assert grown < 1024
+    # ASan keeps what is freed for a while
+    assert ASAN or grown < 1024
 
     line = wait_for(lambda: polls(0) and server.grep(
         'no certificate for "example.com"'), 60, "given up")[0]

@@ -17,12 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from support.engine import DATE, DAY, conf, instant, issued, settled, state
 from support.fakeca import b64
-from support.nginx import ASAN
 from support.proxy import date
 from support.wait import wait_for
 
-pytestmark = [pytest.mark.ari,
-              pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")]
+pytestmark = pytest.mark.ari
 
 BETWEEN = (f'the CA wants "example.com" renewed between {DATE} and {DATE}, '
            f'it will be at {DATE}')

@@ -7,11 +7,8 @@ import pytest
 from support import tls
 from support.engine import (DAY, HOW, conf, failed, hasten, issued, obtained,
                             pairs, reload, some, state, waits)
-from support.nginx import ASAN
 from support.proxy import window
 from support.wait import wait_for
-
-pytestmark = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 
 LIFE = 90 * DAY
 BEGUN = ["authz", "challenge", "poll", "finalize", "certificate"]

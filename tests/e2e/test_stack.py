@@ -16,7 +16,7 @@ from support import stacks, tls
 from support.aside import NAME, Stopped, aside
 from support.certs import Authority, self_signed
 from support.clock import Clock
-from support.nginx import ASAN, PACKAGED
+from support.nginx import PACKAGED
 
 # OpenSSL and NGINX; with the callbacks of other modules, half of a stack
 OWN = 32 * 1024
@@ -48,9 +48,6 @@ CONF = """
         location / { return 200 "hello\\n"; }
     }
 """
-
-pytestmark = pytest.mark.skipif(bool(ASAN),
-                                reason="ASan has stacks of its own")
 
 
 @pytest.fixture

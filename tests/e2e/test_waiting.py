@@ -11,10 +11,8 @@ import pytest
 from support import tls
 from support.aside import (NAME, UNSIGNED, Stopped, configured, quiet,
                            stacks)
-from support.nginx import ASAN, BUILD
+from support.nginx import BUILD
 from support.wait import wait_for
-
-pytestmark = pytest.mark.skipif(bool(ASAN), reason="ASan is preloaded")
 
 VERSIONS = [tls.TLS12, tls.TLS13]
 NONE = "no memory for the stack of a handshake"

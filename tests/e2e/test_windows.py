@@ -8,11 +8,8 @@ import pytest
 from support.engine import (DATE, DAY, HOW, conf, die_at, instant, issued,
                             of_ca, settled, some, state)
 from support.fakeca import Reply
-from support.nginx import ASAN
 from support.proxy import http_date, window
 from support.wait import wait_for
-
-pytestmark = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
 
 BETWEEN = (f'the CA wants "example.com" renewed between {DATE} and {DATE}, '
            f'it will be at {DATE}')

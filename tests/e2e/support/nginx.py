@@ -30,13 +30,17 @@ VERSION = tuple(map(int, re.search(
 HELPER = "nginx: autocert helper"
 WORKER = "nginx: worker process"
 
+# a master that runs a new binary gives it no more
+KEPT = " ".join(f"env {name};" for name in (
+    "LD_PRELOAD", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"))
+
 BAD = re.compile(r"\[(alert|emerg|crit)\]|AddressSanitizer|runtime error")
 
 
 def asan_environment(dir, leaks):
     """
-    For modules with ASan and UBSan in a binary without.  What it finds goes to stderr,
-    which is the error log: that is open in all processes, whoever they are.
+    For modules with ASan and UBSan, in a binary with or without.  What it finds goes
+    to stderr, which is the error log: that is open in all processes, whoever they are.
     """
 
     libraries = [os.path.realpath(subprocess.run(
@@ -53,9 +57,10 @@ def asan_environment(dir, leaks):
     return {"LD_PRELOAD": " ".join([*libraries, f"{BUILD}/asan/keep.so"]),
             "LSAN_OPTIONS": f"suppressions={suppressions}:"
                             "print_suppressions=0",
-            "UBSAN_OPTIONS": "print_stacktrace=1",
+            "UBSAN_OPTIONS": "print_stacktrace=1:suppressions="
+                             f"{TOP}/tests/e2e/ubsan.supp",
             "ASAN_OPTIONS": f"halt_on_error=1:detect_leaks={leaks:d}:"
-                            "detect_odr_violation=0:"
+                            "detect_odr_violation=0:disable_coredump=0:"
                             "detect_stack_use_after_return=1:"
                             "strict_string_checks=1:"
                             + os.environ.get("E2E_ASAN_OPTIONS", "")}
@@ -125,6 +130,7 @@ class Nginx:
                 {modules}user %s;
                 worker_processes %d;
                 daemon %s;
+                %s
                 pid {dir}/nginx.pid;
                 error_log {dir}/error.log %s;
                 worker_rlimit_core 0;
@@ -141,7 +147,7 @@ class Nginx:
                 %s
                 }
                 """) % (self.user, self.n, "on" if self.daemon else "off",
-                        self.log_level, main, http)
+                        KEPT if ASAN else "", self.log_level, main, http)
 
         conf = conf.replace("{modules}", load).replace("{dir}", self.dir)
 
