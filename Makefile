@@ -15,7 +15,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan asan-nginx ucontext deps deps-test unit ctgrind fuzz fuzz-coverage \
-        simulate e2e \
+        simulate e2e e2e-asan \
         lint analyse check check-deep check-matrix bench demo help clean FORCE
 
 all: $(SHARED)		## both modules, in build/
@@ -38,8 +38,7 @@ $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@.new; mv $@.new $@; \
 	    echo '  module  '$(@F); }
 
-# under ASan, which knows of the fibers, and UBSan, in build/asan; NGINX itself
-# is not
+# under ASan, which knows of the fibers, and UBSan, in build/asan
 # (E2E_ASAN=1 make e2e runs it with libasan before all other libraries)
 
 ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -282,6 +281,20 @@ e2e: $(SHARED) $(E2E_PARTS)
 e2e:	## end to end (E2E=arguments for pytest)
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)
 
+# with the modules under ASan and UBSan; and NGINX as well, of the main files.
+# What is not for that is in tests/e2e/support/asan.py
+
+NGINX_ASAN_E2E = $(patsubst %,test_%.py,issue renewal sessions fiber http01 \
+                   tlsalpn restart helper)
+
+e2e-asan: asan asan-nginx $(E2E_PARTS)
+e2e-asan:	## end to end, under ASan and UBSan
+	@E2E_ASAN=1 E2E_RUN=asan PYTHON=$(PYTHON) BUILD=$(BUILD) \
+	    scripts/run-e2e
+	@E2E_ASAN=1 E2E_RUN=asan-nginx E2E_FILES="$(NGINX_ASAN_E2E)" \
+	    NGINX=$(NGINX_ASAN) PYTHON=$(PYTHON) BUILD=$(BUILD) \
+	    scripts/run-e2e
+
 lint: $(SHARED)		## style of the sources, honesty of the layers
 	@scripts/version > /dev/null
 	@scripts/style
@@ -312,7 +325,7 @@ check-deep:		## what takes too long for each change
 	    test_fiber.py test_gap.py test_hostile.py
 	@cd tests/e2e && E2E_MODULES=$(BUILD)/ucontext \
 	    $(PYTHON) -B -m pytest test_fiber.py
-	@cd tests/e2e && E2E_ASAN=1 $(PYTHON) -B -m pytest
+	@$(MAKE) e2e-asan
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_valgrind.py
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_budget.py test_cannot.py test_changes.py test_clock.py \
