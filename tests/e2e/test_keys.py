@@ -40,6 +40,8 @@ HTTP = """
     }
 """
 
+OF_EVENTS = {"anon_inode:[eventpoll]", "anon_inode:[eventfd]"}
+
 BOOT = "any.boot.example.com"
 
 
@@ -299,6 +301,32 @@ def test_no_core(nginx):
     infinity = resource.RLIM_INFINITY
     assert limit(server.master) == (infinity, infinity)
     assert limit(server.helper()) == (0, 0)
+
+
+def kept_on_exec(pid):
+    """What its descriptors lead to that would outlive an exec()."""
+
+    found = []
+    for fd, leads in proc.descriptors(pid).items():
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}") as f:
+                flags = dict(line.split(":", 1) for line in f)["flags"]
+        except FileNotFoundError:
+            continue
+        if int(fd) > 2 and not int(flags, 8) & os.O_CLOEXEC:
+            found.append(leads)
+    return found
+
+
+def test_descriptors_close_on_exec(nginx):
+    """All but NGINX's own for events; OpenSSL has a file open for a while."""
+
+    server = plain(nginx, []).start()
+    tls.handshake("secp256r1.example.com", port=8443)
+    helper = server.helper()
+
+    wait_for(lambda: set(kept_on_exec(helper)) <= OF_EVENTS, 20,
+             lambda: f"closed on exec, not {kept_on_exec(helper)}")
 
 
 def status(pid):
