@@ -15,6 +15,9 @@
 /* Handshakes that go on in one turn of the event loop, at least. */
 #define NGX_AUTOCERT_FIBER_TURN   2
 
+/* Far more than from one turn to the next. */
+#define NGX_AUTOCERT_FIBER_STAY   1000  /* ms */
+
 /* That there is no memory is logged no more often than that. */
 #define NGX_AUTOCERT_FIBER_SAY    60    /* s */
 
@@ -592,6 +595,12 @@ ngx_autocert_fiber_turn_handler(ngx_event_t *ev)
 
     if (ngx_autocert_fiber_nwoken) {
         ngx_post_event(ev, &ngx_posted_next_events);
+
+        /* a worker that is to leave stays as long as there is a timer */
+        ngx_add_timer(ev, NGX_AUTOCERT_FIBER_STAY);
+
+    } else if (ev->timer_set) {
+        ngx_del_timer(ev);
     }
 }
 

@@ -173,6 +173,27 @@ def test_reload_waits_for_them(serve):
     server.wait_gone(old)
 
 
+def test_worker_leaves_after_a_stall(serve):
+    """No timer is left, but there are some that have not had their turn."""
+
+    server = serve("client_header_timeout 3s;")
+    server.allow(UNSIGNED)
+    old = server.workers()
+
+    with Stopped(server):
+        waiting = aside(20)
+        wait_for(lambda: stacks(server) >= 20, 10, "all laid aside")
+        server.signal("HUP")
+        wait_for(lambda: proc.title(old[0]).endswith("is shutting down"), 10,
+                 "told to leave")
+        server.clock.skip(server, 10)
+        server.wait_gone(old)
+
+    for one in waiting:
+        assert one.ended()
+        one.close()
+
+
 def test_worker_shutdown_timeout(serve):
     """It does not wait for the deadline."""
 
