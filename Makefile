@@ -52,10 +52,10 @@ asan:			## both modules with ASan and UBSan, in build/asan/
 	@install -t $(BUILD)/asan $(SHARED:$(BUILD)/%=$(BUILD)/asan/nginx/objs/%)
 	@gcc $(WARN) -shared -fPIC -o $(BUILD)/asan/keep.so tests/hostile/keep.c
 
-# NGINX itself, of the version that is installed and with its configuration;
-# each of its allocations is one of malloc's.  What UBSan says of it is judged
-# by tests/e2e/ubsan.supp, so it goes on
-# (NGINX=build/asan-nginx/sbin/nginx E2E_ASAN=1 make e2e runs it)
+# NGINX itself, and modules for it, of the version that is installed and with
+# its configuration, but without the patches of Debian's; each of its
+# allocations is one of malloc's.  What UBSan says of it is judged by
+# tests/e2e/ubsan.supp, so it goes on
 
 NGINX_ASAN       = $(BUILD)/asan-nginx/sbin/nginx
 NGINX_ASAN_FLAGS = -g -O1 -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -w \
@@ -69,8 +69,12 @@ asan-nginx: asan $(BUILD)/nginx-src/.version	## NGINX under both as well
 	        --with-ld-opt=-fsanitize=address,undefined" \
 	    scripts/nginx-tree $(BUILD)/asan-nginx
 	@$(MAKE) -s -C $(BUILD)/asan-nginx/nginx -f objs/Makefile objs/nginx
+	@$(MAKE) -s -C $(BUILD)/asan-nginx/nginx -f objs/Makefile CC=gcc \
+	    CFLAGS="$(ASAN_FLAGS)" $(SHARED:$(BUILD)/%=objs/%)
 	@mkdir -p $(dir $(NGINX_ASAN))
 	@install $(BUILD)/asan-nginx/nginx/objs/nginx $(NGINX_ASAN)
+	@install -t $(BUILD)/asan-nginx \
+	    $(SHARED:$(BUILD)/%=$(BUILD)/asan-nginx/nginx/objs/%)
 
 # with libc's switch between stacks, as on processors that have none of ours
 # (E2E_MODULES=build/ucontext make e2e runs it)
@@ -292,7 +296,8 @@ e2e-asan:	## end to end, under ASan and UBSan
 	@E2E_ASAN=1 E2E_RUN=asan PYTHON=$(PYTHON) BUILD=$(BUILD) \
 	    scripts/run-e2e
 	@E2E_ASAN=1 E2E_RUN=asan-nginx E2E_FILES="$(NGINX_ASAN_E2E)" \
-	    NGINX=$(NGINX_ASAN) PYTHON=$(PYTHON) BUILD=$(BUILD) \
+	    NGINX=$(NGINX_ASAN) E2E_MODULES=$(BUILD)/asan-nginx \
+	    PYTHON=$(PYTHON) BUILD=$(BUILD) \
 	    scripts/run-e2e
 
 lint: $(SHARED)		## style of the sources, honesty of the layers
