@@ -65,7 +65,8 @@ asan-nginx: asan $(BUILD)/nginx-src/.version	## NGINX under both as well
 	@flags=$$(bash -c '. /usr/share/nginx/src/conf_flags; \
 	        echo "$${NGX_CONF_FLAGS[@]}"'); \
 	    ASAN_OPTIONS=detect_leaks=0 NGINX_SRC=$(BUILD)/nginx-src CC=gcc \
-	    NGINX_CONF="$$flags --with-cc-opt='$(NGINX_ASAN_FLAGS)' \
+	    NGINX_CONF="$$flags --with-http_gunzip_module \
+	        --with-cc-opt='$(NGINX_ASAN_FLAGS)' \
 	        --with-ld-opt=-fsanitize=address,undefined" \
 	    scripts/nginx-tree $(BUILD)/asan-nginx
 	@$(MAKE) -s -C $(BUILD)/asan-nginx/nginx -f objs/Makefile objs/nginx
