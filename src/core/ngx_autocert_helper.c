@@ -38,7 +38,7 @@ typedef struct {
     sig_atomic_t             told;      /* to leave, by the master */
     unsigned                 draining:1;
     unsigned                 waited:1;  /* the grace is over */
-    unsigned                 shut:1;    /* the door, and nobody was told */
+    unsigned                 shut:2;    /* the door, and nobody was told */
 } ngx_autocert_process_t;
 
 
@@ -915,11 +915,11 @@ ngx_autocert_helper_parent_handler(ngx_event_t *ev)
     }
 
     /*
-     * It ends by itself as well, with the workers of an old configuration: we
-     * have been told so, perhaps in this very turn of the loop.
+     * It ends by itself as well, with the workers of an old configuration,
+     * who may be told to leave before the helper is: so not at the first look.
      */
 
-    if (p->shut && !p->told && !p->draining) {
+    if (p->shut && !p->draining && p->shut++ > 1) {
         p->shut = 0;
 
         ngx_log_error(NGX_LOG_ALERT, ev->log, 0,

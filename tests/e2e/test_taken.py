@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import os
 import resource
 import socket
 import struct
@@ -311,6 +312,32 @@ def test_door_shut(server):
     new = server.helper(timeout=20, other_than=[helper])
     server.wait_log(f"{new}#.*signing for worker process")
     assert tls.handshake(NAME).der == server.pair.der
+
+
+def test_door_shut_before_it_is_told_to_leave(nginx, clock, monkeypatch):
+    """So it is at a reload, if its workers are the first to be told."""
+
+    monkeypatch.setattr("support.nginx.MODULES",
+                        [*MODULES, f"{BUILD}/taken.so"])
+    server = serving(nginx, workers=2, env=clock.env)
+    taken, other = take(server)
+    helper = server.helper()
+    tasks = f"/proc/{helper}/task"
+
+    with clock.paced(0):
+        threads = len(os.listdir(tasks))
+        taken.call("shutdown", taken.door(), socket.SHUT_RDWR)
+        wait_for(lambda: len(os.listdir(tasks)) < threads, 10,
+                 "the thread of the door gone")
+
+        # it looks each second
+        clock.skip(server, 1)
+        server.signal("HUP")
+        server.wait_log(f"{helper}#.*until they have left|{helper}#.*exiting")
+        clock.skip(server, 1)
+
+    server.wait_gone(helper)
+    assert not server.grep("has shut the door")
 
 
 def key_id(server):
