@@ -27,6 +27,7 @@ import pytest
 
 from support import tls
 from support.certs import self_signed
+from support.clock import Clock
 from support.nginx import ASAN, BUILD
 from support.wait import wait_for
 
@@ -115,6 +116,10 @@ def server(nginx):
     for name, curve in NAMES.items():
         server.pairs[name] = self_signed(name, curve)
         server.pairs[name].store(f"{server.dir}/store", name)
+
+    if ASAN:
+        # what its processes take twice as long for, at least, is not late
+        Clock.slow(server).clock.pace(0.25)
 
     yield server.start()
 
