@@ -85,6 +85,9 @@ ngx_autocert_helper_cycle(ngx_cycle_t *cycle, void *data)
     ngx_process = NGX_PROCESS_HELPER;
     ngx_cycle = cycle;
 
+    /* in a reload that is going, in the master */
+    cycle->old_cycle = NULL;
+
     ngx_autocert_helper_init(cycle, data);
 
     for ( ;; ) {

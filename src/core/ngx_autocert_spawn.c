@@ -8,9 +8,11 @@
 #include <pthread.h>
 
 
+static void ngx_autocert_spawn_replaced(void *data);
 static ngx_int_t ngx_autocert_spawn_slot(void);
 static void ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn);
-static void ngx_autocert_spawn_announce(ngx_int_t s);
+static char *ngx_autocert_spawn_name(void);
+static void ngx_autocert_spawn_announce(ngx_int_t s, ngx_log_t *log);
 static void ngx_autocert_spawn_prepare(void);
 static void ngx_autocert_spawn_channel(void);
 
@@ -18,6 +20,27 @@ static void ngx_autocert_spawn_channel(void);
 /* the configuration whose helper is to live */
 static ngx_autocert_conf_t  *ngx_autocert_spawn_wanted;
 static ngx_uint_t            ngx_autocert_spawn_atfork;
+
+/* the new cycle of a reload, until it has its helper */
+static ngx_cycle_t          *ngx_autocert_spawn_reload;
+static ngx_uint_t            ngx_autocert_spawn_forking;
+
+
+ngx_int_t
+ngx_autocert_spawn_watch(ngx_cycle_t *cycle)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_autocert_spawn_replaced;
+    cln->data = cycle;
+
+    return NGX_OK;
+}
 
 
 ngx_int_t
@@ -36,7 +59,8 @@ ngx_autocert_spawn_create(ngx_cycle_t *cycle, ngx_autocert_core_t *core)
 /*
  * NGINX spawns children of modules nowhere but in its reaping: a slot that
  * looks like a dead child which wants to be respawned is started there, on a
- * cold start, a reload and a rollback alike.
+ * cold start and a rollback alike.  On a reload it would be 100 ms later than
+ * the new workers: there it is spawned once the old cycle has been put away.
  */
 
 void
@@ -46,6 +70,7 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     ngx_core_conf_t  *ccf;
 
     ngx_autocert_spawn_wanted = NULL;
+    ngx_autocert_spawn_reload = NULL;
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
@@ -66,11 +91,54 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     ngx_autocert_spawn_wanted = acf;
 
+    if (ngx_process == NGX_PROCESS_MASTER) {
+        ngx_autocert_spawn_reload = cycle;
+        return;
+    }
+
     s = ngx_autocert_spawn_slot();
 
     if (s != NGX_INVALID_PID) {
-        /* spared by the one QUIT that a reload sends to all older children */
-        ngx_autocert_spawn_fill(s, ngx_process == NGX_PROCESS_MASTER);
+        ngx_autocert_spawn_fill(s, 0);
+    }
+}
+
+
+/*
+ * The pool of a cycle that had these modules goes.  In a reload that comes
+ * after its sockets and files are closed, before the new workers are spawned.
+ */
+
+static void
+ngx_autocert_spawn_replaced(void *data)
+{
+    char         *name;
+    ngx_pid_t     pid;
+    ngx_cycle_t  *cycle;
+
+    cycle = ngx_autocert_spawn_reload;
+
+    if (cycle == NULL || cycle == data) {
+        return;
+    }
+
+    name = ngx_autocert_spawn_name();
+
+    ngx_autocert_spawn_forking = 1;
+
+    /* spared by the one QUIT that a reload sends to all older children */
+
+    pid = ngx_spawn_process(cycle, ngx_autocert_helper_cycle,
+                            ngx_autocert_spawn_wanted, name,
+                            NGX_PROCESS_JUST_RESPAWN);
+
+    ngx_autocert_spawn_forking = 0;
+
+    /* else the next fork arms a slot */
+
+    if (pid != NGX_INVALID_PID) {
+        ngx_autocert_spawn_reload = NULL;
+        ngx_autocert_spawn_announce(ngx_process_slot, cycle->log);
     }
 }
 
@@ -104,7 +172,6 @@ ngx_autocert_spawn_slot(void)
 static void
 ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn)
 {
-    static char     name[] = "autocert helper";
     ngx_process_t  *p;
 
     p = &ngx_processes[s];
@@ -117,13 +184,7 @@ ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn)
     p->respawn = 1;
     p->just_spawn = just_spawn;
     p->exited = 1;
-
-    /* never freed: the slot outlives this module when that is removed */
-
-    p->name = strdup(name);
-    if (p->name == NULL) {
-        p->name = "";
-    }
+    p->name = ngx_autocert_spawn_name();
 
     /* reaping closes the channel, and workers are told of it */
 
@@ -135,16 +196,29 @@ ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn)
         p->channel[1] = -1;
     }
 
-    ngx_autocert_spawn_announce(s);
+    ngx_autocert_spawn_announce(s, ngx_cycle->log);
 
     ngx_reap = 1;
+}
+
+
+/* Never freed: the slot outlives this module when that is removed. */
+
+static char *
+ngx_autocert_spawn_name(void)
+{
+    char  *name;
+
+    name = strdup("autocert helper");
+
+    return name ? name : "";
 }
 
 
 /* As the static ngx_pass_open_channel() does. */
 
 static void
-ngx_autocert_spawn_announce(ngx_int_t s)
+ngx_autocert_spawn_announce(ngx_int_t s, ngx_log_t *log)
 {
     ngx_int_t      i;
     ngx_channel_t  ch;
@@ -171,7 +245,7 @@ ngx_autocert_spawn_announce(ngx_int_t s)
         }
 
         (void) ngx_write_channel(ngx_processes[i].channel[0], &ch,
-                                 sizeof(ngx_channel_t), ngx_cycle->log);
+                                 sizeof(ngx_channel_t), log);
     }
 }
 
@@ -185,12 +259,14 @@ ngx_autocert_spawn_announce(ngx_int_t s)
 static void
 ngx_autocert_spawn_prepare(void)
 {
-    sigset_t   set;
-    ngx_int_t  i, s;
+    sigset_t    set;
+    ngx_int_t   i, s;
+    ngx_uint_t  reload;
 
     ngx_autocert_spawn_channel();
 
-    if (ngx_autocert_spawn_wanted == NULL
+    if (ngx_autocert_spawn_forking
+        || ngx_autocert_spawn_wanted == NULL
         || ngx_process != NGX_PROCESS_MASTER
         || ngx_pid != ngx_getpid()
         || ngx_quit
@@ -220,6 +296,17 @@ ngx_autocert_spawn_prepare(void)
         return;
     }
 
+    /* somebody's else, in a reload that is not that far */
+
+    if (ngx_autocert_spawn_reload && ngx_autocert_spawn_reload != ngx_cycle) {
+        return;
+    }
+
+    /* the cycle before had not these modules */
+
+    reload = (ngx_autocert_spawn_reload != NULL);
+    ngx_autocert_spawn_reload = NULL;
+
     s = ngx_autocert_spawn_slot();
 
     if (s == ngx_process_slot) {
@@ -232,7 +319,7 @@ ngx_autocert_spawn_prepare(void)
     }
 
     if (s != NGX_INVALID_PID) {
-        ngx_autocert_spawn_fill(s, 0);
+        ngx_autocert_spawn_fill(s, reload);
         (void) raise(SIGCHLD);
     }
 }
@@ -251,10 +338,11 @@ ngx_autocert_spawn_channel(void)
 
     p = &ngx_processes[ngx_process_slot];
 
-    if (ngx_process_slot >= ngx_last_process
-        || p->pid == -1
-        || !p->exited
-        || p->proc != ngx_autocert_helper_cycle)
+    if (!ngx_autocert_spawn_forking
+        && (ngx_process_slot >= ngx_last_process
+            || p->pid == -1
+            || !p->exited
+            || p->proc != ngx_autocert_helper_cycle))
     {
         return;
     }

@@ -11,13 +11,17 @@
 
 #pragma GCC visibility push(hidden)
 
+/* First of all in a cycle: tells when another takes its place. */
+ngx_int_t ngx_autocert_spawn_watch(ngx_cycle_t *cycle);
+
 /* While the configuration is read: all that can fail. */
 ngx_int_t ngx_autocert_spawn_create(ngx_cycle_t *cycle,
     ngx_autocert_core_t *core);
 
 /*
- * In init_module: has the helper of this cycle started by the master's next
- * reaping; acf NULL if it is to have none.
+ * In init_module: has the helper of this cycle started, before the new workers
+ * of a reload, else by the master's next reaping; acf NULL if it is to have
+ * none.
  */
 void ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf);
 

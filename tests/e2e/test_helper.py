@@ -276,6 +276,21 @@ def test_reloads(server):
                                          *server.workers()])
 
 
+def test_started_before_new_workers(server):
+    """
+    In a reload NGINX looks at its table of processes 100 ms after it has
+    started workers: they do not wait so long.
+    """
+
+    server.start()
+    mark = server.mark()
+    server.reload()
+    server.wait_log("start autocert helper", since=mark)
+    assert re.findall(r"start (worker process|autocert helper) \d",
+                      server.log(mark)) == \
+        ["autocert helper", "worker process", "worker process"]
+
+
 @pytest.mark.limit(300)
 def test_reloads_in_a_burst(server):
     """HUP as fast as the master takes it."""
