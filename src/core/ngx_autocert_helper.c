@@ -3,6 +3,7 @@
 #include "ngx_autocert_door.h"
 #include "ngx_autocert_jail.h"
 #include "ngx_autocert_schedule.h"
+#include "ngx_autocert_spawn.h"
 
 #include <ngx_channel.h>
 
@@ -227,6 +228,7 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     ngx_use_accept_mutex = 0;
 
+    ngx_autocert_spawn_succeed(cycle);
     ngx_autocert_helper_channel(cycle);
     ngx_autocert_helper_keys(cycle);
 

@@ -11,14 +11,14 @@
 static void ngx_autocert_spawn_replaced(void *data);
 static ngx_int_t ngx_autocert_spawn_slot(void);
 static void ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn);
-static char *ngx_autocert_spawn_name(void);
 static void ngx_autocert_spawn_announce(ngx_int_t s, ngx_log_t *log);
 static void ngx_autocert_spawn_prepare(void);
 static void ngx_autocert_spawn_channel(void);
 
 
-/* the configuration whose helper is to live */
+/* the configuration whose helper is to live, and the name of all of its own */
 static ngx_autocert_conf_t  *ngx_autocert_spawn_wanted;
+static char                 *ngx_autocert_spawn_name;
 static ngx_uint_t            ngx_autocert_spawn_atfork;
 
 /* the new cycle of a reload, until it has its helper */
@@ -91,6 +91,14 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
     ngx_autocert_spawn_wanted = acf;
 
+    /* never freed: a slot outlives this module when that is removed */
+
+    ngx_autocert_spawn_name = strdup("autocert helper");
+
+    if (ngx_autocert_spawn_name == NULL) {
+        ngx_autocert_spawn_name = "";
+    }
+
     if (ngx_process == NGX_PROCESS_MASTER) {
         ngx_autocert_spawn_reload = cycle;
         return;
@@ -112,7 +120,6 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 static void
 ngx_autocert_spawn_replaced(void *data)
 {
-    char         *name;
     ngx_pid_t     pid;
     ngx_cycle_t  *cycle;
 
@@ -122,14 +129,13 @@ ngx_autocert_spawn_replaced(void *data)
         return;
     }
 
-    name = ngx_autocert_spawn_name();
-
     ngx_autocert_spawn_forking = 1;
 
     /* spared by the one QUIT that a reload sends to all older children */
 
     pid = ngx_spawn_process(cycle, ngx_autocert_helper_cycle,
-                            ngx_autocert_spawn_wanted, name,
+                            ngx_autocert_spawn_wanted,
+                            ngx_autocert_spawn_name,
                             NGX_PROCESS_JUST_RESPAWN);
 
     ngx_autocert_spawn_forking = 0;
@@ -184,7 +190,7 @@ ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn)
     p->respawn = 1;
     p->just_spawn = just_spawn;
     p->exited = 1;
-    p->name = ngx_autocert_spawn_name();
+    p->name = ngx_autocert_spawn_name;
 
     /* reaping closes the channel, and workers are told of it */
 
@@ -202,16 +208,30 @@ ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn)
 }
 
 
-/* Never freed: the slot outlives this module when that is removed. */
-
-static char *
-ngx_autocert_spawn_name(void)
+void
+ngx_autocert_spawn_succeed(ngx_cycle_t *cycle)
 {
-    char  *name;
+    ngx_int_t       n;
+    ngx_process_t  *p;
 
-    name = strdup("autocert helper");
+    for (n = 0; n < ngx_last_process; n++) {
+        p = &ngx_processes[n];
 
-    return name ? name : "";
+        /* of another cycle, whose configuration had the same address: never */
+
+        if (n == ngx_process_slot
+            || p->pid == -1
+            || p->exited
+            || p->name != ngx_autocert_spawn_name)
+        {
+            continue;
+        }
+
+        if (kill(p->pid, SIGTERM) == -1) {
+            ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                          "kill(%P, SIGTERM) failed", p->pid);
+        }
+    }
 }
 
 

@@ -25,6 +25,14 @@ ngx_int_t ngx_autocert_spawn_create(ngx_cycle_t *cycle,
  */
 void ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf);
 
+/*
+ * In the helper: ends another one of its cycle, which drains.  A master that
+ * was told to stop its workers and then to start them anew has both; they have
+ * one door, and the old one would take new workers.  What its own want of it
+ * they find here.
+ */
+void ngx_autocert_spawn_succeed(ngx_cycle_t *cycle);
+
 #pragma GCC visibility pop
 
 

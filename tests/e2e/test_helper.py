@@ -607,6 +607,47 @@ def test_binary_upgrade_taken_back(server):
         check_settled(server)
 
 
+def test_taken_back_while_it_drains(server):
+    """
+    What the old master starts anew has the door of what still drains: there
+    is one helper behind it, and it signs for the workers of both.
+    """
+
+    server.n = 1
+    server.write(HTTP).start()
+    first, worker = server.helper(), server.workers()[0]
+
+    with tls.client_context().wrap_socket(
+            socket.create_connection(("127.0.0.1", 443), 10),
+            server_hostname="example.com") as holds:
+
+        holds.sendall(b"GET / HTTP/1.1\r\n")
+
+        with begun(worker) as raw:
+            old, new = upgrade(server)
+            server.signal("WINCH", old)
+            wait_for(lambda: proc.title(first).endswith("shutting down"), 10)
+            server.signal("HUP", old)
+            server.wait_gone(first)
+            assert handshake_after(raw, 3) == server.pair.der
+
+        server.signal("QUIT", new)
+        server.wait_gone(new)
+        assert proc.alive(worker)
+
+        # served by who is told of it
+        server.pair = self_signed("example.com")
+        server.pair.store(f"{server.dir}/store", "example.com")
+        server.wait_log("in the store has changed")
+        check_serves(server)
+
+        holds.sendall(b"Host: example.com\r\nConnection: close\r\n\r\n")
+        assert holds.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+    server.wait_gone(worker)
+    check_settled(server)
+
+
 def test_new_master_killed(server):
     server.start()
     old, new = upgrade(server)
