@@ -266,6 +266,10 @@ $(BUILD)/hostile: tests/hostile/hostile.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
 
+$(BUILD)/stream: tests/e2e/stream.c
+	@mkdir -p $(@D)
+	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
+
 $(BUILD)/memscan: tests/e2e/memscan.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lcrypto -lpthread
@@ -279,8 +283,9 @@ $(BUILD)/wrap.so $(BUILD)/taken.so: $(BUILD)/%.so: tests/e2e/%.c \
 $(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
-E2E_PARTS = $(addprefix $(BUILD)/,memscan hostile wrap.so taken.so nostack.so \
-              clock.so crash.so fault.so bench/handshakes bench/waits.so)
+E2E_PARTS = $(addprefix $(BUILD)/,memscan hostile stream wrap.so taken.so \
+              nostack.so clock.so crash.so fault.so bench/handshakes \
+              bench/waits.so)
 
 e2e: $(SHARED) $(E2E_PARTS)
 e2e:	## end to end (E2E=arguments for pytest)
