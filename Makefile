@@ -321,7 +321,8 @@ $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	gcc -g -O2 $(WARN) -o $@ $< -lssl -lcrypto
 
-# all that takes minutes; HOSTILE_SECONDS=60 is a short one
+# all that takes minutes; HOSTILE_SECONDS=60, SOAK_SECONDS=60 and LIFECYCLE=10
+# make for a short one
 
 check-deep: all asan ucontext ctgrind $(E2E_PARTS) $(BUILD)/unit/test_signer
 check-deep:		## what takes too long for each change
@@ -340,7 +341,8 @@ check-deep:		## what takes too long for each change
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_valgrind.py
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_budget.py test_cannot.py test_changes.py test_clock.py \
-	    test_crashes.py test_fairness.py test_holds.py test_resume.py \
+	    test_crashes.py test_drain.py test_fairness.py test_holds.py \
+	    test_lifecycle.py test_pauses.py test_resume.py test_soak.py \
 	    test_windows.py
 
 check-matrix:		## SUITES (trixie testing) of Debian, in chroots

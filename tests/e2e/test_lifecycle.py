@@ -177,11 +177,21 @@ def resident(pid):
         return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
 
 
+def connected():
+    """Connections over TCP: there are as many as clients like."""
+
+    with open("/proc/net/tcp") as f:
+        lines = [line.split() for line in f][1:]
+    return {f"socket:[{line[9]}]" for line in lines if line[3] != "0A"}
+
+
 def kinds(pid):
     """What a process has open, and how many mappings it shares."""
 
+    clients = connected()
     found = [re.sub(r":\[\d+\]", "", leads)
-             for leads in proc.descriptors(pid).values()]
+             for leads in proc.descriptors(pid).values()
+             if leads not in clients]
     with open(f"/proc/{pid}/maps") as f:
         shared = sum(line.split()[1].endswith("s") for line in f)
     return sorted(found), shared
@@ -258,7 +268,7 @@ def lifecycle(nginx, pebble, authority, measured, reloads):
 
         after = Held(both, watch)
 
-        # connections to the CA end by themselves
+        # one that was just accepted may not be in the table yet
         wait_for(lambda: after.kinds() == opened, 30,
                  lambda: f"{after.kinds()}, before {opened}")
 

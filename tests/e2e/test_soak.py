@@ -14,6 +14,7 @@ import time
 import pytest
 
 from support import proc, tls
+from support.certs import Authority
 from support.engine import DEATHS, conf, of_ca, read
 from support.proxy import Cut
 from support.wait import wait_for
@@ -127,8 +128,13 @@ class Lives:
         self.server.helper(other_than=[helper])
 
 
-def store(server, authority):
-    """For each name a pair of another age: they come due one by one."""
+def store(server):
+    """
+    For each name a pair of another age: they come due one by one.  The chains
+    are like Pebble's, as it is to be seen what grows.
+    """
+
+    authority = Authority("Intermediate CA", "rsa2048")
 
     for n, name in enumerate(NAMES):
         age = LIFE * 2 / 3 * n / len(NAMES)
@@ -159,14 +165,14 @@ def grown(before, after):
 
 @pytest.mark.deep
 @pytest.mark.limit(SECONDS + 900)
-def test_soak(nginx, proxy, authority, measured):
+def test_soak(nginx, proxy, measured):
     """No name is ever without a certificate that is good, and nothing grows."""
 
     ca = proxy(validity=LIFE, nonce_reject=20)
     server = nginx(conf(ca, " ".join(NAMES),
                         more="server_names_hash_max_size 8192;"))
     server.allow(DEATHS)
-    store(server, authority)
+    store(server)
     server.start()
 
     weather, lives = Weather(ca), Lives(server)
