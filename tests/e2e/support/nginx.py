@@ -51,7 +51,7 @@ def asan_environment(dir, leaks):
     # a slot of NGINX's table of processes keeps its name
     suppressions = f"{dir}/lsan"
     with open(suppressions, "w") as f:
-        f.write("leak:ngx_autocert_spawn_fill\n")
+        f.write("leak:ngx_autocert_spawn_arm\n")
 
     # each module has some names that all of NGINX's modules have
     return {"LD_PRELOAD": " ".join([*libraries, f"{BUILD}/asan/keep.so"]),
