@@ -45,6 +45,7 @@ typedef struct {
 
 static void ngx_autocert_helper_init(ngx_cycle_t *cycle,
     ngx_autocert_conf_t *acf);
+static void ngx_autocert_helper_forget(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_strip(ngx_cycle_t *cycle);
 static void ngx_autocert_helper_isolation(ngx_cycle_t *cycle,
     ngx_autocert_conf_t *acf);
@@ -85,9 +86,6 @@ ngx_autocert_helper_cycle(ngx_cycle_t *cycle, void *data)
 {
     ngx_process = NGX_PROCESS_HELPER;
     ngx_cycle = cycle;
-
-    /* in a reload that is going, in the master */
-    cycle->old_cycle = NULL;
 
     ngx_autocert_helper_init(cycle, data);
 
@@ -237,6 +235,34 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
                       "autocert: no memory for the schedule, certificates "
                       "are served but not renewed");
     }
+
+    ngx_autocert_helper_forget(cycle);
+}
+
+
+/*
+ * In a reload the master is about to destroy the old cycle: here it would be
+ * kept.  What its pool has not cleaned up yet is modules, this one among them.
+ */
+
+static void
+ngx_autocert_helper_forget(ngx_cycle_t *cycle)
+{
+    ngx_pool_t  *pool;
+
+    if (cycle->old_cycle == NULL) {
+        return;
+    }
+
+    pool = cycle->old_cycle->pool;
+    cycle->old_cycle = NULL;
+
+    pool->cleanup = NULL;
+    ngx_destroy_pool(pool);
+
+#ifdef __GLIBC__
+    (void) malloc_trim(0);
+#endif
 }
 
 

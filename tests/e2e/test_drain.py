@@ -12,10 +12,14 @@ from support.nginx import ASAN
 from support.shaking import Shaking
 from support.wait import wait_for
 
-NAMES = [f"n{n}.example.com" for n in range(20)]
+NAMES = [f"n{n}.example.com" for n in range(200)]
 MOST = 2048             # KiB that a cycle costs more than stock's
 
 HTTP = """
+    server_names_hash_max_size 8192;
+"""
+
+CA = """
     autocert_path {dir}/store;
     autocert_ca https://127.0.0.1:1/directory;
     autocert_resolver 127.0.0.1;
@@ -33,17 +37,17 @@ SERVER = """
 """
 
 
-def serve(nginx, port):
+def serve(nginx, port, names):
     ours = port == OURS
-    http = HTTP if ours else ""
-    for name in NAMES:
+    http = HTTP + (CA if ours else "")
+    for name in names:
         http += SERVER % (
             port, name,
             "autocert on;" if ours else "ssl_certificate {dir}/%s.pem;"
             "ssl_certificate_key {dir}/%s.key;" % (name, name))
 
     server = nginx(http, modules=ours, workers=1, log_level="notice")
-    for name in NAMES:
+    for name in names:
         pair = self_signed(name)
         if ours:
             pair.store(f"{server.dir}/store", name)
@@ -72,8 +76,8 @@ def leaves(pid):
 class Cycle:
     """One that has served all names, left behind by a reload."""
 
-    def __init__(self, server, port):
-        for name in NAMES:
+    def __init__(self, server, port, names):
+        for name in names:
             tls.handshake(name, port=port)
         self.worker, = server.workers()
         self.helpers = [p for p in server.helpers() if not leaves(p)]
@@ -105,6 +109,16 @@ class Cycle:
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("n", some([5, 20], 5))
 def test_old_cycles(nginx, measured, n):
+    old_cycles(nginx, measured, n, NAMES[:20])
+
+
+@pytest.mark.deep
+@pytest.mark.limit(300)
+def test_old_cycles_of_many_names(nginx, measured):
+    old_cycles(nginx, measured, 5, NAMES)
+
+
+def old_cycles(nginx, measured, n, names):
     """
     Each keeps a worker and its helper, which signs, holds no lock, and leaves
     with the worker.
@@ -113,17 +127,17 @@ def test_old_cycles(nginx, measured, n):
     cycles, more = {}, {}
 
     for port in OURS, STOCK:
-        server = serve(nginx, port)
-        for name in NAMES:
+        server = serve(nginx, port, names)
+        for name in names:
             tls.handshake(name, port=port)
         before = cost(server)
-        cycles[server] = [Cycle(server, port) for _ in range(n)]
-        for name in NAMES:
+        cycles[server] = [Cycle(server, port, names) for _ in range(n)]
+        for name in names:
             tls.handshake(name, port=port)
         more[port] = (cost(server) - before) / n
 
-    measured(f"{n} old cycles, KiB each: ours, stock's",
-             f"{more[OURS]:.0f}, {more[STOCK]:.0f}")
+    measured(f"{n} old cycles of {len(names)} names, KiB each",
+             f"ours {more[OURS]:.0f}, stock's {more[STOCK]:.0f}")
 
     for server, old in cycles.items():
         assert len(server.processes()) == 2 + n + server.modules * (1 + n)
