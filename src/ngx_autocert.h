@@ -1,7 +1,7 @@
 
 /*
  * All that a server module (http, later stream) sees of the core: what to
- * obtain, told at configuration time, and two questions of a worker.
+ * obtain, told at configuration time, and the questions of a worker.
  */
 
 
@@ -38,6 +38,16 @@
 #define NGX_AUTOCERT_LISTEN_TLS       0x04
 #define NGX_AUTOCERT_LISTEN_TLS_443   0x08
 
+
+/* How it is with a name. */
+
+#define NGX_AUTOCERT_IS_WAITING  0      /* there is no certificate yet */
+#define NGX_AUTOCERT_IS_ISSUING  1      /* an order is under way */
+#define NGX_AUTOCERT_IS_VALID    2
+#define NGX_AUTOCERT_IS_RENEWING 3      /* likewise, with a certificate */
+#define NGX_AUTOCERT_IS_FAILING  4      /* the last try failed */
+#define NGX_AUTOCERT_IS_HELD     5      /* it is due, and not to be tried */
+#define NGX_AUTOCERT_STATES      6
 
 /* A certificate to obtain and keep. */
 
@@ -86,6 +96,60 @@ typedef struct {
 
     ngx_autocert_core_t *core;       /* NULL: nothing to do in this cycle */
 } ngx_autocert_conf_t;
+
+
+#define NGX_AUTOCERT_REPORT_TEXT     1056   /* bytes of all strings of one */
+#define NGX_AUTOCERT_REPORT_JSON     8192
+#define NGX_AUTOCERT_REPORT_SERIES   26     /* of durations, by 2^n us */
+
+/*
+ * What is known of a name at an instant.  Instants: 0, not known; due:
+ * NGX_MAX_TIME_T_VALUE, never.  Strings may be empty, and a CA's words: they
+ * are cut, and free of control characters, and to be escaped.
+ */
+
+typedef struct {
+    ngx_str_t        name;
+    ngx_str_t        ca;             /* URL of the directory */
+    ngx_uint_t       state;          /* NGX_AUTOCERT_IS_ */
+    ngx_str_t        challenge;      /* http-01, tls-alpn-01 */
+    ngx_str_t        key_type;       /* secp256r1, secp384r1, other */
+    ngx_str_t        serial;         /* hexadecimal */
+    time_t           not_before;     /* these of the certificate */
+    time_t           not_after;
+    time_t           renew_at;
+    ngx_str_t        renew_why;      /* ari, renew_before, configuration */
+    time_t           issued_at;
+    time_t           due;            /* the next order */
+    ngx_uint_t       failures;       /* in a row */
+    ngx_int_t        budget;         /* certificates; -1: not known */
+    time_t           failed_at;      /* these of the last failure, if any */
+    ngx_str_t        kind;           /* network, refused, limited, ... */
+    ngx_str_t        why;            /* a sentence of ours */
+    ngx_str_t        type;           /* the CA's; part of detail */
+    ngx_str_t        detail;         /* the other side's words */
+    ngx_str_t        cause;          /* what we saw ourselves */
+    time_t           now;
+    u_char           text[NGX_AUTOCERT_REPORT_TEXT];
+} ngx_autocert_report_t;
+
+
+/* What is known of all of them. */
+
+typedef struct {
+    time_t           started;        /* the helper; 0: not known */
+    uint64_t         restarts;
+    time_t           answered_at;    /* the CA */
+    time_t           lost_at;        /* it did not answer */
+    ngx_int_t        reachable;      /* 1, 0; -1: not asked yet */
+    time_t           hold;           /* it is not asked before */
+    uint64_t         failures;       /* its own, in a row */
+    uint64_t         signatures;
+    uint64_t         sum;            /* of their durations, in us */
+    uint64_t         p50;            /* us */
+    uint64_t         p99;
+    uint64_t         below[NGX_AUTOCERT_REPORT_SERIES];   /* 2^n us */
+} ngx_autocert_totals_t;
 
 
 /* The configuration of the cycle that is being read. */
@@ -160,6 +224,30 @@ ngx_autocert_import ngx_int_t ngx_autocert_alpn(ngx_str_t *name);
  */
 ngx_autocert_import ngx_int_t ngx_autocert_alpn_handshake(
     ngx_connection_t *c);
+
+/*
+ * What is known, in a worker or the helper; nothing is asked of anybody.
+ * acf->core is set.  NGX_DECLINED: a helper has yet to look at the name; the
+ * report is of one that waits.
+ */
+ngx_autocert_import ngx_int_t ngx_autocert_report(ngx_autocert_conf_t *acf,
+    ngx_uint_t index, time_t now, ngx_autocert_report_t *report);
+ngx_autocert_import void ngx_autocert_totals(ngx_autocert_conf_t *acf,
+    ngx_autocert_totals_t *totals);
+
+/* A report as a JSON object in json->data, of NGX_AUTOCERT_REPORT_JSON. */
+ngx_autocert_import void ngx_autocert_report_json(
+    ngx_autocert_report_t *report, ngx_str_t *json);
+
+/* Whole days until then, rounded down. */
+ngx_autocert_import ngx_int_t ngx_autocert_days_left(time_t not_after,
+    time_t now);
+
+/* An instant by RFC 3339, in 20 bytes; returns the end. */
+ngx_autocert_import u_char *ngx_autocert_report_time(u_char *p, time_t t);
+
+/* "waiting", and so on; of a state that is none: "waiting". */
+ngx_autocert_import ngx_str_t *ngx_autocert_state_name(ngx_uint_t state);
 
 
 #endif /* _NGX_AUTOCERT_H_INCLUDED_ */

@@ -56,6 +56,7 @@ static void ngx_autocert_json_begin(ngx_autocert_json_writer_t *w,
     const char *name);
 static void ngx_autocert_json_quote(ngx_autocert_json_writer_t *w,
     const u_char *p, size_t len);
+static ngx_uint_t ngx_autocert_json_is_plain(u_char c);
 static void ngx_autocert_json_write(ngx_autocert_json_writer_t *w,
     const void *p, size_t len);
 
@@ -861,6 +862,18 @@ ngx_autocert_json_writer_init(ngx_autocert_json_writer_t *w, ngx_pool_t *pool)
 
 
 void
+ngx_autocert_json_writer_over(ngx_autocert_json_writer_t *w, u_char *buf,
+    size_t size)
+{
+    ngx_memzero(w, sizeof(ngx_autocert_json_writer_t));
+
+    w->start = buf;
+    w->last = buf;
+    w->end = buf + size;
+}
+
+
+void
 ngx_autocert_json_open(ngx_autocert_json_writer_t *w, const char *name,
     u_char open)
 {
@@ -911,6 +924,14 @@ ngx_autocert_json_put_integer(ngx_autocert_json_writer_t *w, const char *name,
     p = ngx_slprintf(p, buf + NGX_INT64_LEN, "%uL", n);
 
     ngx_autocert_json_write(w, buf, p - buf);
+}
+
+
+void
+ngx_autocert_json_put_null(ngx_autocert_json_writer_t *w, const char *name)
+{
+    ngx_autocert_json_begin(w, name);
+    ngx_autocert_json_write(w, "null", 4);
 }
 
 
@@ -972,13 +993,23 @@ ngx_autocert_json_quote(ngx_autocert_json_writer_t *w, const u_char *p,
 {
     size_t         n;
     u_char         buf[6];
-    const u_char  *last;
+    const u_char  *last, *start;
 
     ngx_autocert_json_write(w, "\"", 1);
 
     last = len ? p + len : p;
 
     while (p < last) {
+
+        for (start = p; p < last && ngx_autocert_json_is_plain(*p); p++) {
+            /* void */
+        }
+
+        ngx_autocert_json_write(w, start, p - start);
+
+        if (p == last) {
+            break;
+        }
 
         n = ngx_autocert_json_utf8(p, last);
 
@@ -1010,6 +1041,13 @@ ngx_autocert_json_quote(ngx_autocert_json_writer_t *w, const u_char *p,
 }
 
 
+static ngx_uint_t
+ngx_autocert_json_is_plain(u_char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+
 static void
 ngx_autocert_json_write(ngx_autocert_json_writer_t *w, const void *p,
     size_t len)
@@ -1026,7 +1064,8 @@ ngx_autocert_json_write(ngx_autocert_json_writer_t *w, const void *p,
         used = w->last - w->start;
         size = 2 * (used + len);
 
-        start = ngx_pnalloc(w->pool, size);
+        start = w->pool ? ngx_pnalloc(w->pool, size) : NULL;
+
         if (start == NULL) {
             w->failed = 1;
             return;

@@ -77,6 +77,10 @@ size_t ngx_autocert_json_utf8(const u_char *p, const u_char *last);
 ngx_int_t ngx_autocert_json_writer_init(ngx_autocert_json_writer_t *w,
     ngx_pool_t *pool);
 
+/* Into buf, which does not grow: what is longer fails. */
+void ngx_autocert_json_writer_over(ngx_autocert_json_writer_t *w,
+    u_char *buf, size_t size);
+
 /*
  * Inside an object name is the member's; inside an array it is NULL.  open
  * is '{' or '[', close '}' or ']'.  put_text puts a fragment that is JSON
@@ -89,6 +93,8 @@ void ngx_autocert_json_put_string(ngx_autocert_json_writer_t *w,
     const char *name, ngx_str_t *value);
 void ngx_autocert_json_put_integer(ngx_autocert_json_writer_t *w,
     const char *name, int64_t value);
+void ngx_autocert_json_put_null(ngx_autocert_json_writer_t *w,
+    const char *name);
 void ngx_autocert_json_put_bool(ngx_autocert_json_writer_t *w,
     const char *name, ngx_uint_t value);
 void ngx_autocert_json_put_text(ngx_autocert_json_writer_t *w,

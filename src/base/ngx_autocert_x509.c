@@ -37,6 +37,7 @@ typedef struct {
 
 static ngx_int_t ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain);
 static ngx_int_t ngx_autocert_x509_leaf_certid(ngx_autocert_chain_t *chain);
+static void ngx_autocert_x509_number(ngx_autocert_chain_t *chain);
 static ngx_int_t ngx_autocert_x509_time(const ASN1_TIME *in, time_t *t);
 static ASN1_OCTET_STRING *ngx_autocert_x509_ip(ngx_str_t *name);
 static ngx_int_t ngx_autocert_x509_leaf_check(X509 *leaf, ngx_str_t *name,
@@ -505,7 +506,25 @@ ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain)
 
     chain->curve = ngx_autocert_key_curve(key);
 
+    ngx_autocert_x509_number(chain);
+
     return ngx_autocert_x509_leaf_certid(chain);
+}
+
+
+static void
+ngx_autocert_x509_number(ngx_autocert_chain_t *chain)
+{
+    size_t               len;
+    const ASN1_INTEGER  *serial;
+
+    serial = X509_get0_serialNumber(sk_X509_value(chain->certs, 0));
+    len = ASN1_STRING_length(serial);
+
+    if (len <= NGX_AUTOCERT_X509_NUMBER) {
+        ngx_memcpy(chain->serial, ASN1_STRING_get0_data(serial), len);
+        chain->serial_len = len;
+    }
 }
 
 

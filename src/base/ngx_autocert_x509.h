@@ -17,6 +17,7 @@
 
 #define NGX_AUTOCERT_X509_CHAIN     10      /* certificates in a chain */
 #define NGX_AUTOCERT_X509_CERTID    128     /* bytes */
+#define NGX_AUTOCERT_X509_NUMBER    20      /* RFC 5280, 4.1.2.2 */
 
 
 /* A chain, leaf first, and what others ask of its leaf. */
@@ -30,6 +31,8 @@ typedef struct {
     int              curve;     /* NID; 0: not of a curve */
     size_t           certid_len;    /* RFC 9773, 4.1; 0: it has none */
     u_char           certid[NGX_AUTOCERT_X509_CERTID];
+    size_t           serial_len;    /* 0: longer than it may be */
+    u_char           serial[NGX_AUTOCERT_X509_NUMBER];
 } ngx_autocert_chain_t;
 
 

@@ -21,6 +21,7 @@
 typedef struct {
     time_t                        at[NGX_AUTOCERT_STARTS];
     ngx_uint_t                    total;    /* one soon after the other */
+    ngx_uint_t                    count;    /* in this cycle, to be shown */
 } ngx_autocert_starts_t;
 
 

@@ -3,6 +3,7 @@
 #include "ngx_autocert_choice.h"
 #include "ngx_autocert_client.h"
 #include "ngx_autocert_diagnosis.h"
+#include "ngx_autocert_facts.h"
 #include "ngx_autocert_issuer.h"
 #include "ngx_autocert_plan.h"
 #include "ngx_autocert_solver.h"
@@ -980,6 +981,8 @@ ngx_autocert_driver_response(void *data, ngx_autocert_response_t *response,
     ngx_autocert_fail_t *fail)
 {
     ngx_autocert_driver_t  *d = data;
+
+    ngx_autocert_facts_heard(response != NULL);
 
     if (response) {
         ngx_autocert_flow_took(&d->flow, ngx_time(), response);

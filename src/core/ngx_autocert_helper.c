@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_helper.h"
 #include "ngx_autocert_door.h"
+#include "ngx_autocert_facts.h"
 #include "ngx_autocert_jail.h"
 #include "ngx_autocert_schedule.h"
 #include "ngx_autocert_spawn.h"
@@ -429,6 +430,9 @@ ngx_autocert_helper_loop(ngx_autocert_starts_t *starts)
     for (i = 1; i < NGX_AUTOCERT_STARTS; i++) {
         is.at[i] = was.at[i - 1];
     }
+
+    is.count = was.count + 1;
+    p->helper.restarts = was.count;
 
     *starts = is;
 
@@ -944,6 +948,8 @@ ngx_autocert_helper_parent_handler(ngx_event_t *ev)
         ngx_quit = 1;
         return;
     }
+
+    ngx_autocert_facts_sums();
 
     /*
      * It ends by itself as well, with the workers of an old configuration,

@@ -59,6 +59,8 @@ static ngx_uint_t ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
 static void ngx_autocert_plan_spent(ngx_autocert_plan_t *plan,
     ngx_uint_t index, time_t now, ngx_autocert_fail_t *fail,
     ngx_autocert_state_t *state);
+static ngx_uint_t ngx_autocert_plan_used(ngx_autocert_issued_t *issued,
+    time_t now, ngx_uint_t max, time_t span);
 static ngx_int_t ngx_autocert_plan_within(ngx_autocert_issued_t *issued,
     time_t now, ngx_uint_t max, time_t span, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
@@ -457,6 +459,21 @@ ngx_autocert_plan_due(ngx_autocert_plan_t *plan, ngx_uint_t index)
 }
 
 
+ngx_uint_t
+ngx_autocert_plan_held(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now)
+{
+    ngx_autocert_plan_name_t  *name;
+
+    name = &plan->names[index];
+
+    return (name->spent && name->retry > now)
+           || (plan->ca.ndomains
+               && ngx_autocert_plan_limit(plan, index)
+                  > ngx_max(name->retry, now));
+}
+
+
 void
 ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
     ngx_autocert_plan_next_t *next)
@@ -819,6 +836,48 @@ ngx_autocert_plan_afford(ngx_autocert_issued_t *issued, time_t now,
                                     ngx_max(life / 2,
                                             NGX_AUTOCERT_PLAN_LEAST),
                                     pool, fail);
+}
+
+
+ngx_uint_t
+ngx_autocert_plan_left(ngx_autocert_issued_t *issued, time_t now)
+{
+    time_t      life;
+    ngx_uint_t  left;
+
+    life = issued->life ? issued->life : NGX_AUTOCERT_PLAN_WEEK;
+
+    left = NGX_AUTOCERT_PLAN_BUDGET
+           - ngx_autocert_plan_used(issued, now, NGX_AUTOCERT_PLAN_BUDGET,
+                                    ngx_max(life / 2,
+                                            NGX_AUTOCERT_PLAN_LEAST));
+
+    if (life < NGX_AUTOCERT_PLAN_WEEK) {
+        return left;
+    }
+
+    return ngx_min(left, NGX_AUTOCERT_PLAN_WEEKLY
+                         - ngx_autocert_plan_used(issued, now,
+                                                  NGX_AUTOCERT_PLAN_WEEKLY,
+                                                  NGX_AUTOCERT_PLAN_WEEK));
+}
+
+
+static ngx_uint_t
+ngx_autocert_plan_used(ngx_autocert_issued_t *issued, time_t now,
+    ngx_uint_t max, time_t span)
+{
+    ngx_uint_t  i;
+
+    max = ngx_min(max, issued->n);
+
+    for (i = 0; i < max; i++) {
+        if (ngx_min(issued->at[i], now) + span <= now) {
+            break;
+        }
+    }
+
+    return i;
 }
 
 

@@ -161,6 +161,9 @@ ngx_int_t ngx_autocert_plan_begin(ngx_autocert_plan_t *plan,
 ngx_int_t ngx_autocert_plan_afford(ngx_autocert_issued_t *issued, time_t now,
     ngx_pool_t *pool, ngx_autocert_fail_t *fail);
 
+/* How many certificates are left of it. */
+ngx_uint_t ngx_autocert_plan_left(ngx_autocert_issued_t *issued, time_t now);
+
 /* One more order was made, in place of that which was to be gone on with. */
 void ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now);
 
@@ -217,6 +220,10 @@ ngx_uint_t ngx_autocert_plan_obtained(ngx_autocert_state_t *state,
 
 /* When a name is due, for the log. */
 time_t ngx_autocert_plan_due(ngx_autocert_plan_t *plan, ngx_uint_t index);
+
+/* Does its budget, or a limit on its domain, keep it from being ordered? */
+ngx_uint_t ngx_autocert_plan_held(ngx_autocert_plan_t *plan,
+    ngx_uint_t index, time_t now);
 
 #pragma GCC visibility pop
 

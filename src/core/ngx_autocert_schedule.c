@@ -2,6 +2,7 @@
 #include "ngx_autocert_schedule.h"
 #include "ngx_autocert_choice.h"
 #include "ngx_autocert_driver.h"
+#include "ngx_autocert_facts.h"
 #include "ngx_autocert_issuer.h"
 #include "ngx_autocert_plan.h"
 #include "ngx_autocert_sweep.h"
@@ -11,6 +12,7 @@
 
 #define NGX_AUTOCERT_SCHEDULE_LOCK      500     /* ms between two tries */
 #define NGX_AUTOCERT_SCHEDULE_LOOK      60000   /* ms; clocks are set */
+#define NGX_AUTOCERT_SCHEDULE_BUDGET    (50 * 24 * 60 * 60)
 #define NGX_AUTOCERT_SCHEDULE_DETAIL    400     /* bytes of it at least */
 #define NGX_AUTOCERT_SCHEDULE_WORDS     300     /* of NGINX's and our own */
 #define NGX_AUTOCERT_SCHEDULE_DATE      24      /* bytes of a printed one */
@@ -36,6 +38,8 @@ typedef struct {
 static void ngx_autocert_schedule_answer(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_found(ngx_uint_t index,
     ngx_autocert_chain_t *chain);
+static void ngx_autocert_schedule_budget(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_state_t *state, ngx_pool_t *pool);
 static void ngx_autocert_schedule_ready(void);
 static void ngx_autocert_schedule_reach(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_unreached(ngx_autocert_schedule_t *s,
@@ -130,6 +134,13 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
 
     ngx_autocert_plan_init(&s->plan);
     ngx_autocert_schedule_reach(s);
+
+    if (ngx_autocert_facts_start(helper, &s->plan) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, helper->log, 0,
+                      "autocert: no memory for the status, which says "
+                      "nothing");
+    }
+
     ngx_autocert_schedule_answer(s);
 
     return ngx_autocert_sweep_start(helper, ngx_autocert_schedule_found,
@@ -245,12 +256,45 @@ ngx_autocert_schedule_found(ngx_uint_t index, ngx_autocert_chain_t *chain)
         ngx_autocert_schedule_clock(s);
         ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, &state,
                                 s->reload && !s->ready);
+        ngx_autocert_facts_found(index, chain, &state);
+        ngx_autocert_schedule_budget(s, index, &state, pool);
     }
 
     ngx_destroy_pool(pool);
 
     if (s->ready && !s->busy) {
         ngx_autocert_schedule_next(s);
+    }
+}
+
+
+/* To be shown.  After so long it is whole, which takes no look at the disk. */
+
+static void
+ngx_autocert_schedule_budget(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    ngx_autocert_state_t *state, ngx_pool_t *pool)
+{
+    ngx_int_t               rc;
+    ngx_autocert_fail_t     ignored;
+    ngx_autocert_name_t    *name;
+    ngx_autocert_issued_t   issued;
+
+    name = s->helper->acf->names.elts;
+    name += index;
+
+    rc = NGX_OK;
+    ngx_memzero(&issued, sizeof(ngx_autocert_issued_t));
+
+    if (state->issued_at == 0
+        || state->issued_at > ngx_time() - NGX_AUTOCERT_SCHEDULE_BUDGET)
+    {
+        rc = ngx_autocert_store_issued_get(&s->helper->store, pool,
+                                           &s->helper->acf->ca, &name->name,
+                                           &issued, &ignored);
+    }
+
+    if (rc != NGX_ERROR) {
+        ngx_autocert_facts_issued(index, &issued);
     }
 }
 
@@ -452,6 +496,8 @@ ngx_autocert_schedule_remember(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
 
     s->plan.contacts = ngx_autocert_issuer_outdated(s->helper, pool);
 
+    ngx_autocert_facts_all();
+
     return NGX_OK;
 }
 
@@ -553,6 +599,8 @@ ngx_autocert_schedule_moved(ngx_autocert_schedule_t *s)
     }
 
     ngx_destroy_pool(pool);
+
+    ngx_autocert_facts_all();
 }
 
 
@@ -597,6 +645,7 @@ ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
         }
 
         s->goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
+        ngx_autocert_facts_busy(s->index, 1);
         break;
 
     case NGX_AUTOCERT_PLAN_WINDOW:
@@ -678,6 +727,7 @@ ngx_autocert_schedule_look(ngx_autocert_schedule_t *s, ngx_uint_t index,
     }
 
     ngx_autocert_plan_found(&s->plan, index, ngx_time(), chain, state, 0);
+    ngx_autocert_facts_found(index, chain, state);
 
     if (chain) {
         s->chain = *chain;
@@ -770,6 +820,8 @@ ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
 
     s->plan.names[s->index].unread = 0;
 
+    ngx_autocert_facts_issued(s->index, &issued);
+
     rc = ngx_autocert_plan_begin(&s->plan, s->index, ngx_time(), state,
                                  &issued, pool, &fail);
 
@@ -825,6 +877,7 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
 
     case NGX_AUTOCERT_GOAL_CERTIFICATE:
         ngx_autocert_schedule_certificate(s, outcome, pool);
+        ngx_autocert_facts_busy(outcome->index, 0);
         break;
 
     case NGX_AUTOCERT_GOAL_WINDOW:
@@ -844,6 +897,7 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
         ngx_autocert_schedule_put_ca(s, outcome->fail, pool);
     }
 
+    ngx_autocert_facts_sums();
     ngx_destroy_pool(pool);
 
     /* not from within the driver, which is on its way out */
@@ -881,6 +935,7 @@ ngx_autocert_schedule_certificate(ngx_autocert_schedule_t *s,
         }
     }
 
+    ngx_autocert_facts_state(outcome->index, &state);
     ngx_autocert_schedule_put(s, outcome->index, &state, pool,
                               outcome->fail);
 }
@@ -916,7 +971,10 @@ ngx_autocert_schedule_issued(ngx_autocert_schedule_t *s,
 
     if (rc != NGX_ERROR || fail.damaged) {
         ngx_autocert_schedule_put_issued(s, outcome->index, &issued, pool);
+        ngx_autocert_facts_issued(outcome->index, &issued);
     }
+
+    ngx_autocert_facts_found(outcome->index, chain, state);
 
     ngx_autocert_schedule_date(&e, end, chain->not_after);
     ngx_autocert_schedule_date(&d, due,
@@ -974,6 +1032,8 @@ ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
 
     name = s->helper->acf->names.elts;
     name += index;
+
+    ngx_autocert_facts_failed(index, fail);
 
     level = (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
              || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)
@@ -1034,6 +1094,7 @@ ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
         ngx_autocert_schedule_wanted(s, outcome, &state, rc);
     }
 
+    ngx_autocert_facts_state(outcome->index, &state);
     ngx_autocert_schedule_put(s, outcome->index, &state, pool, NULL);
 }
 

@@ -59,6 +59,8 @@ typedef struct {
     u_char                    asked[NGX_AUTOCERT_PROTOCOL_BATCH
                                     * NGX_AUTOCERT_PROTOCOL_QUESTION];
 
+    unsigned                  made:1;       /* a signature, just now */
+
     /* the answers that go out next */
     u_char                   *last;
     u_char                    answers[NGX_AUTOCERT_PROTOCOL_SIZE];
@@ -88,6 +90,7 @@ struct ngx_autocert_keeper_s {
     void                            *data;
 
     int                              ends[2];
+    ngx_autocert_latency_t           latency;
 
     /* under the lock */
     ngx_uint_t                       nchannels;
@@ -412,6 +415,14 @@ ngx_autocert_keeper_channels(ngx_autocert_keeper_t *keeper)
 }
 
 
+void
+ngx_autocert_keeper_latency(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_latency_t *latency)
+{
+    ngx_autocert_latency_get(&keeper->latency, latency);
+}
+
+
 ngx_int_t
 ngx_autocert_keeper_destroy(ngx_autocert_keeper_t *keeper)
 {
@@ -610,10 +621,11 @@ ngx_autocert_keeper_parse(ngx_autocert_keeper_channel_t *ch, size_t len)
 static ngx_int_t
 ngx_autocert_keeper_answers(ngx_autocert_keeper_channel_t *ch)
 {
-    int64_t     began, now;
+    int64_t     came, began, now;
     ngx_uint_t  i;
 
-    began = ngx_autocert_keeper_now();
+    came = ngx_autocert_keeper_now();
+    began = came;
 
     for (i = 0; i < ch->n; i++) {
 
@@ -622,6 +634,10 @@ ngx_autocert_keeper_answers(ngx_autocert_keeper_channel_t *ch)
         }
 
         now = ngx_autocert_keeper_now();
+
+        if (ch->made) {
+            ngx_autocert_latency_add(&ch->keeper->latency, now - came);
+        }
 
         if (now - began < NGX_AUTOCERT_KEEPER_PATIENCE && i + 1 < ch->n) {
             continue;
@@ -693,6 +709,8 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     }
 
     ch->last += len;
+    ch->made = (question->type == NGX_AUTOCERT_PROTOCOL_SIGN
+                && answer.status == NGX_AUTOCERT_PROTOCOL_OK);
 
     if (question->type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
         return ngx_autocert_keeper_flush(ch);

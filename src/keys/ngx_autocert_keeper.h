@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 
 #include "ngx_autocert_protocol.h"
+#include "../base/ngx_autocert_latency.h"
 
 
 #define NGX_AUTOCERT_KEEPER_CHANNELS  1024
@@ -82,6 +83,10 @@ ngx_int_t ngx_autocert_keeper_ended(ngx_autocert_keeper_t *keeper,
 
 /* Channels that are served. */
 ngx_uint_t ngx_autocert_keeper_channels(ngx_autocert_keeper_t *keeper);
+
+/* How long signatures took that were made, from the question's arrival. */
+void ngx_autocert_keeper_latency(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_latency_t *latency);
 
 /*
  * Ends all channels, waits for their threads, frees the keys; NGX_AGAIN and
