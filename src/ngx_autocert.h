@@ -134,6 +134,18 @@ typedef struct {
 } ngx_autocert_report_t;
 
 
+/* The few of these that are soon had, for all names at once. */
+
+typedef struct {
+    ngx_uint_t       state;
+    time_t           not_before;
+    time_t           not_after;
+    time_t           renew_at;
+    time_t           due;
+    ngx_uint_t       failures;
+} ngx_autocert_digest_t;
+
+
 /* What is known of all of them. */
 
 typedef struct {
@@ -232,6 +244,8 @@ ngx_autocert_import ngx_int_t ngx_autocert_alpn_handshake(
  */
 ngx_autocert_import ngx_int_t ngx_autocert_report(ngx_autocert_conf_t *acf,
     ngx_uint_t index, time_t now, ngx_autocert_report_t *report);
+ngx_autocert_import ngx_int_t ngx_autocert_digest(ngx_autocert_conf_t *acf,
+    ngx_uint_t index, time_t now, ngx_autocert_digest_t *digest);
 ngx_autocert_import void ngx_autocert_totals(ngx_autocert_conf_t *acf,
     ngx_autocert_totals_t *totals);
 

@@ -110,6 +110,28 @@ ngx_autocert_report(ngx_autocert_conf_t *acf, ngx_uint_t index, time_t now,
 }
 
 
+ngx_int_t
+ngx_autocert_digest(ngx_autocert_conf_t *acf, ngx_uint_t index, time_t now,
+    ngx_autocert_digest_t *digest)
+{
+    time_t                hold;
+    ngx_int_t             rc;
+    ngx_autocert_facts_t  facts;
+
+    rc = ngx_autocert_board_look(&acf->core->board, index, &facts, NULL);
+    hold = ngx_autocert_board_hold(&acf->core->board);
+
+    digest->state = ngx_autocert_report_state(&facts, now, hold);
+    digest->not_before = facts.not_before;
+    digest->not_after = facts.not_after;
+    digest->renew_at = facts.renew;
+    digest->due = ngx_max(facts.due, hold);
+    digest->failures = facts.failures;
+
+    return rc;
+}
+
+
 /* The board may say anything. */
 
 static ngx_str_t

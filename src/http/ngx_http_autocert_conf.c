@@ -129,6 +129,13 @@ ngx_command_t  ngx_http_autocert_commands[] = {
       0,
       NULL },
 
+    { ngx_string("autocert_status"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_autocert_status,
+      0,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -179,7 +186,7 @@ ngx_http_autocert_preconfiguration(ngx_conf_t *cf)
     amcf->acf = ngx_autocert_get_conf(cf->cycle);
     amcf->ssl = ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module);
 
-    return NGX_OK;
+    return ngx_http_autocert_add_variables(cf);
 }
 
 

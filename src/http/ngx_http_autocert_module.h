@@ -108,6 +108,20 @@ void ngx_http_autocert_unanswerable(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 ngx_int_t ngx_http_autocert_alpn(ngx_conf_t *cf,
     ngx_http_ssl_srv_conf_t *sscf);
 
+/* "autocert_status": a location that says how it is with all names. */
+char *ngx_http_autocert_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* $autocert_name and those of its certificate. */
+ngx_int_t ngx_http_autocert_add_variables(ngx_conf_t *cf);
+
+/*
+ * The name whose certificate a connection has, or is to get, from a server
+ * with this configuration.
+ */
+ngx_uint_t ngx_http_autocert_index(ngx_http_autocert_srv_conf_t *ascf,
+    ngx_ssl_conn_t *ssl, ngx_http_connection_t *hc);
+
 /* Puts the answer to HTTP-01 ahead of all else. */
 ngx_int_t ngx_http_autocert_challenge(ngx_conf_t *cf);
 

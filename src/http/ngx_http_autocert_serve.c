@@ -78,10 +78,8 @@ ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
     ngx_http_core_srv_conf_t  *cscf = data;
 
     ngx_int_t                      rc;
-    ngx_str_t                      name;
-    ngx_uint_t                     index, found;
+    ngx_uint_t                     index;
     ngx_connection_t              *c;
-    ngx_http_connection_t         *hc;
     ngx_http_ssl_srv_conf_t       *sscf;
     ngx_http_autocert_srv_conf_t  *ascf;
 
@@ -94,22 +92,7 @@ ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
     ascf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_autocert_module);
     sscf = ngx_http_conf_get_module_srv_conf(cscf, ngx_http_ssl_module);
 
-    index = ascf->index;
-
-    name.data = (u_char *) SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-
-    if (name.data) {
-        name.len = ngx_strlen(name.data);
-        hc = c->data;
-
-        /* another server's certificate would lend that one's name to this */
-
-        if (ngx_autocert_find_name(ascf->acf, &name, &found) == NGX_OK
-            && (hc->ssl_servername || ngx_http_autocert_owns(ascf, found)))
-        {
-            index = found;
-        }
-    }
+    index = ngx_http_autocert_index(ascf, ssl, c->data);
 
     rc = ngx_autocert_handshake(c, index, ascf->fallback);
 
@@ -118,6 +101,33 @@ ngx_http_autocert_certificate(ngx_ssl_conn_t *ssl, void *data)
     }
 
     return rc != NGX_ERROR;
+}
+
+
+ngx_uint_t
+ngx_http_autocert_index(ngx_http_autocert_srv_conf_t *ascf,
+    ngx_ssl_conn_t *ssl, ngx_http_connection_t *hc)
+{
+    ngx_str_t   name;
+    ngx_uint_t  index;
+
+    name.data = (u_char *) SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    if (name.data == NULL) {
+        return ascf->index;
+    }
+
+    name.len = ngx_strlen(name.data);
+
+    /* another server's certificate would lend that one's name to this */
+
+    if (ngx_autocert_find_name(ascf->acf, &name, &index) == NGX_OK
+        && (hc->ssl_servername || ngx_http_autocert_owns(ascf, index)))
+    {
+        return index;
+    }
+
+    return ascf->index;
 }
 
 
