@@ -43,6 +43,8 @@ static u_char *ngx_http_autocert_html_details(ngx_autocert_report_t *report,
     u_char *p, u_char *last);
 static u_char *ngx_http_autocert_html_row(u_char *p, u_char *last,
     char *title, ngx_str_t *value);
+static u_char *ngx_http_autocert_html_date(u_char *p, u_char *last,
+    char *title, time_t t);
 static u_char *ngx_http_autocert_html_instant(u_char *p, u_char *last,
     char *title, time_t t, time_t now);
 static u_char *ngx_http_autocert_html_tail(ngx_http_autocert_status_t *st,
@@ -63,13 +65,13 @@ static char  ngx_http_autocert_html_style[] =
     "--link:#0b57c2;--ok:#1f8a4c;--mid:#e0a100;--bad:#c9302c;--calm:#3b73c8;"
     "--badink:#b3261e;--midink:#7a5600;--okink:#166b3a;--calmink:#2a58a3;"
     "--badbg:#fdecea;--midbg:#fff4d6;--okbg:#e5f5ec;--calmbg:#e8f0fc;"
-    "--track:#e9ecef;--spent:#cfd5db}"
+    "--soft:#a9d9bc;--track:#e9ecef;--spent:#d3d9de}"
     "@media(prefers-color-scheme:dark){:root{"
     "--bg:#101316;--card:#181c20;--ink:#e8eaed;--dim:#9aa4af;--line:#2a3036;"
     "--link:#8ab4f8;--ok:#3fb56f;--mid:#e2ad2e;--bad:#ef5f56;--calm:#6f9fe8;"
     "--badink:#ff9a92;--midink:#f3c969;--okink:#7fd8a2;--calmink:#a9c7fa;"
     "--badbg:#3a1a19;--midbg:#342a10;--okbg:#14301f;--calmbg:#1b2a42;"
-    "--track:#262c32;--spent:#3c444c}}"
+    "--soft:#265c3d;--track:#262c32;--spent:#3c444c}}"
     "*{box-sizing:border-box}"
     "body{margin:0;background:var(--bg);color:var(--ink);"
     "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;"
@@ -108,7 +110,13 @@ static char  ngx_http_autocert_html_style[] =
     "input{flex:1 1 220px;min-width:0}"
     "button{background:var(--ink);border-color:var(--ink);color:var(--bg);"
     "font-weight:550;padding:7px 18px;cursor:pointer}"
-    ".count{color:var(--dim);font-size:13px;margin:0 0 8px}"
+    ".count{display:flex;flex-wrap:wrap;gap:0 16px;color:var(--dim);"
+    "font-size:13px;margin:0 2px 8px}"
+    ".count span{margin-left:auto}"
+    ".count i{display:inline-block;width:10px;height:10px;margin:0 5px 0 "
+    "12px;border-radius:3px;vertical-align:-1px}"
+    ".count .s{background:var(--spent)}.count .g{background:var(--ok)}"
+    ".count .w{background:var(--soft)}"
     "ol.list{margin:0;padding:0;list-style:none;background:var(--card);"
     "border:1px solid var(--line);border-radius:12px;overflow:hidden}"
     ".list>li{padding:15px 18px 13px;border-top:1px solid var(--line)}"
@@ -128,21 +136,25 @@ static char  ngx_http_autocert_html_style[] =
     ".bar{display:block;width:100%;height:8px;margin:9px 0 7px;"
     "border-radius:4px}"
     ".bar .t{fill:var(--track)}.bar .s{fill:var(--spent)}"
-    ".bar .g{fill:var(--ok)}.bar .r{fill:var(--mid)}"
-    ".bar .x{fill:var(--bad)}.bar .n{fill:var(--ink)}"
-    ".when{display:flex;flex-wrap:wrap;gap:0 18px;margin:0;"
-    "color:var(--dim);font-size:13px;font-variant-numeric:tabular-nums}"
+    ".bar .g{fill:var(--ok)}.bar .w{fill:var(--soft)}"
+    ".bar .r{fill:var(--mid)}.bar .x{fill:var(--bad)}"
+    ".bar .n{fill:var(--ink)}"
     ".why{margin:9px 0 2px;padding:8px 12px;border-radius:8px;"
     "background:var(--badbg);font-size:14px;overflow-wrap:anywhere}"
     ".held .why{background:var(--midbg)}"
     ".why b{font-weight:600}.why q{quotes:none;color:var(--ink)}"
     ".why small{display:block;color:var(--dim);font-size:13px}"
-    "details{margin-top:5px;font-size:13px}"
-    "summary{cursor:pointer;color:var(--dim);width:max-content;"
-    "border-radius:4px}"
-    "summary:hover{color:var(--ink)}"
+    "details{font-size:13px}"
+    "summary{display:flex;flex-wrap:wrap;gap:0 18px;cursor:pointer;"
+    "color:var(--dim);border-radius:4px;list-style:none;"
+    "font-variant-numeric:tabular-nums}"
+    "summary::-webkit-details-marker{display:none}"
+    "summary .more{margin-left:auto;color:var(--link)}"
+    "summary:hover .more{text-decoration:underline}"
+    "[open] .more .s,.more .h{display:none}[open] .more .h{display:inline}"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;"
-    "margin:8px 0 4px}"
+    "margin:8px 0 6px;padding:10px 12px;background:var(--bg);"
+    "border-radius:8px}"
     "dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}"
     "dd.m{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;"
     "font-size:12.5px}"
@@ -185,8 +197,8 @@ ngx_http_autocert_status_html_policy(ngx_conf_t *cf)
     unsigned int  len;
 
     static char  format[] =
-        "default-src 'none'; style-src 'sha256-%V'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'";
+        "default-src 'none'; style-src 'sha256-%V'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
     if (EVP_Digest(ngx_http_autocert_html_style,
                    sizeof(ngx_http_autocert_html_style) - 1, digest, &len,
@@ -413,8 +425,10 @@ ngx_http_autocert_html_head(ngx_http_autocert_status_t *st, u_char *p,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
         "<meta name=\"viewport\" content=\"width=device-width,"
         "initial-scale=1\"><meta name=\"robots\" content=\"noindex\">"
-        "<link rel=\"icon\" href=\"data:,\">"
-        "<title>");
+        "<link rel=\"icon\" href=\"data:image/svg+xml,%%3Csvg xmlns="
+        "'http://www.w3.org/2000/svg' viewBox='0 0 8 8'%%3E%%3Ccircle "
+        "cx='4' cy='4' r='4' fill='%%23%s'/%%3E%%3C/svg%%3E\"><title>",
+        st->states[NGX_AUTOCERT_IS_FAILING] ? "c9302c" : "1f8a4c");
 
     if (st->states[NGX_AUTOCERT_IS_FAILING]) {
         p = ngx_slprintf(p, last, "(%ui failing) ",
@@ -444,8 +458,10 @@ ngx_http_autocert_html_head(ngx_http_autocert_status_t *st, u_char *p,
 
     return ngx_slprintf(p, last,
                         "<p class=\"count\" role=\"status\">%ui&ndash;%ui of "
-                        "%ui, the worst first</p>\n<ol class=\"list\" "
-                        "start=\"%ui\">\n",
+                        "%ui, the worst first<span aria-hidden=\"true\">"
+                        "<i class=\"s\"></i>spent<i class=\"g\"></i>until "
+                        "renewal<i class=\"w\"></i>to spare</span></p>\n"
+                        "<ol class=\"list\" start=\"%ui\">\n",
                         st->index + 1, end, st->nranked, st->index + 1);
 }
 
@@ -600,13 +616,11 @@ ngx_http_autocert_html_name(ngx_http_autocert_status_t *st, u_char *p,
     p = ngx_slprintf(p, last, "</div>\n");
 
     p = ngx_http_autocert_html_bar(&report, p, last);
-    p = ngx_http_autocert_html_when(&report, p, last);
+    p = ngx_http_autocert_html_details(&report, p, last);
 
     if (report.kind.len) {
         p = ngx_http_autocert_html_trouble(&report, p, last);
     }
-
-    p = ngx_http_autocert_html_details(&report, p, last);
 
     return ngx_slprintf(p, last, "</li>\n");
 }
@@ -638,12 +652,11 @@ ngx_http_autocert_html_bar(ngx_autocert_report_t *report, u_char *p,
     now = ngx_min(ngx_max(report->now - report->not_before, 0), life);
     renew = ngx_min(ngx_max(report->renew_at - report->not_before, 0), life);
 
-    /* past its renewal it is at the end, or on its way to a new one */
+    /* past its renewal it is on its way to a new one, or to the end */
 
-    rest = (now > renew
-            && (report->state == NGX_AUTOCERT_IS_FAILING
-                || report->state == NGX_AUTOCERT_IS_HELD))
-           ? "x" : "r";
+    rest = (now < renew) ? "w"
+           : (report->state == NGX_AUTOCERT_IS_FAILING
+              || report->state == NGX_AUTOCERT_IS_HELD) ? "x" : "r";
 
     now = now * NGX_HTTP_AUTOCERT_BAR / life;
     renew = ngx_max(renew * NGX_HTTP_AUTOCERT_BAR / life, now);
@@ -663,13 +676,14 @@ ngx_http_autocert_html_bar(ngx_autocert_report_t *report, u_char *p,
                         "height=\"8\"/>"
                         "<rect class=\"%s\" x=\"%T\" width=\"%T\" "
                         "height=\"8\"/>"
-                        "<rect class=\"n\" x=\"%T\" width=\"3\" "
+                        "<rect class=\"n\" x=\"%T\" width=\"%T\" "
                         "height=\"8\"/></svg>\n",
                         ngx_min(ngx_max(report->now - report->not_before, 0),
                                 life) / 86400,
                         life / 86400, now, now, renew - now, rest, renew,
                         NGX_HTTP_AUTOCERT_BAR - renew,
-                        ngx_min(now, NGX_HTTP_AUTOCERT_BAR - 3));
+                        ngx_min(now, NGX_HTTP_AUTOCERT_BAR - 3),
+                        (time_t) (now ? 3 : 0));
 }
 
 
@@ -677,23 +691,19 @@ static u_char *
 ngx_http_autocert_html_when(ngx_autocert_report_t *report, u_char *p,
     u_char *last)
 {
-    p = ngx_slprintf(p, last, "<p class=\"when\">");
-
     if (report->not_after == 0) {
-        p = ngx_slprintf(p, last, "<span>no certificate yet</span>");
-
-    } else {
-        p = ngx_http_autocert_html_instant(p, last, "issued",
-                                           report->not_before, report->now);
-        p = ngx_http_autocert_html_instant(p, last, "renewal",
-                                           report->renew_at, report->now);
-        p = ngx_http_autocert_html_instant(p, last,
-                                           report->not_after > report->now
-                                           ? "expires" : "expired",
-                                           report->not_after, report->now);
+        return ngx_slprintf(p, last, "<span>no certificate yet</span>");
     }
 
-    return ngx_slprintf(p, last, "</p>\n");
+    p = ngx_http_autocert_html_instant(p, last, "issued", report->not_before,
+                                       report->now);
+    p = ngx_http_autocert_html_instant(p, last, "renewal", report->renew_at,
+                                       report->now);
+
+    return ngx_http_autocert_html_instant(p, last,
+                                          report->not_after > report->now
+                                          ? "expires" : "expired",
+                                          report->not_after, report->now);
 }
 
 
@@ -719,9 +729,9 @@ ngx_http_autocert_html_trouble(ngx_autocert_report_t *report, u_char *p,
 
     p = ngx_slprintf(p, last, "<small>");
 
-    if (report->failures) {
-        p = ngx_slprintf(p, last, "%ui failure%s in a row, the last ",
-                         report->failures, report->failures > 1 ? "s" : "");
+    if (report->failures > 1) {
+        p = ngx_slprintf(p, last, "%ui failures in a row, the last ",
+                         report->failures);
     }
 
     p = ngx_http_autocert_html_span(p, last,
@@ -747,34 +757,28 @@ ngx_http_autocert_html_details(ngx_autocert_report_t *report, u_char *p,
     u_char     buf[NGX_HTTP_AUTOCERT_HTML_SPAN];
     ngx_str_t  value;
 
-    p = ngx_slprintf(p, last, "<details><summary>Details<span class=\"v\"> "
-                              "of ");
+    p = ngx_slprintf(p, last, "<details><summary>");
+    p = ngx_http_autocert_html_when(report, p, last);
+    p = ngx_slprintf(p, last, "<span class=\"more\"><span class=\"s\">more"
+                              "</span><span class=\"h\">less</span>"
+                              "<span class=\"v\"> of ");
     p = ngx_http_autocert_html_text(p, last, &report->name);
-    p = ngx_slprintf(p, last, "</span></summary><dl>");
+    p = ngx_slprintf(p, last, "</span></span></summary><dl>");
 
     p = ngx_http_autocert_html_row(p, last, "CA", &report->ca);
     p = ngx_http_autocert_html_row(p, last, "Challenge", &report->challenge);
     p = ngx_http_autocert_html_row(p, last, "Key", &report->key_type);
     p = ngx_http_autocert_html_row(p, last, "Serial", &report->serial);
 
-    p = ngx_slprintf(p, last, "<dt>Valid from</dt><dd>");
-    p = ngx_http_autocert_html_time(p, last, report->not_before);
-    p = ngx_slprintf(p, last, "</dd><dt>Valid until</dt><dd>");
-    p = ngx_http_autocert_html_time(p, last, report->not_after);
-    p = ngx_slprintf(p, last, "</dd><dt>Renewal</dt><dd>");
-    p = ngx_http_autocert_html_time(p, last, report->renew_at);
-
-    if (report->renew_why.len) {
-        p = ngx_slprintf(p, last, " (%V)", &report->renew_why);
-    }
-
-    p = ngx_slprintf(p, last, "</dd><dt>Last success</dt><dd>");
-    p = ngx_http_autocert_html_time(p, last, report->issued_at);
-    p = ngx_slprintf(p, last, "</dd><dt>Next attempt</dt><dd>");
-    p = ngx_http_autocert_html_time(p, last,
-                                    report->due == NGX_MAX_TIME_T_VALUE
-                                    ? 0 : report->due);
-    p = ngx_slprintf(p, last, "</dd>");
+    p = ngx_http_autocert_html_date(p, last, "Valid from",
+                                    report->not_before);
+    p = ngx_http_autocert_html_date(p, last, "Valid until",
+                                    report->not_after);
+    p = ngx_http_autocert_html_date(p, last, "Renewal", report->renew_at);
+    p = ngx_http_autocert_html_row(p, last, "Renewal by", &report->renew_why);
+    p = ngx_http_autocert_html_date(p, last, "Last success",
+                                    report->issued_at);
+    p = ngx_http_autocert_html_date(p, last, "Next attempt", report->due);
 
     if (report->kind.len) {
         p = ngx_http_autocert_html_row(p, last, "Failure", &report->kind);
@@ -801,6 +805,20 @@ ngx_http_autocert_html_row(u_char *p, u_char *last, char *title,
 
     p = ngx_slprintf(p, last, "<dt>%s</dt><dd>", title);
     p = ngx_http_autocert_html_text(p, last, value);
+
+    return ngx_slprintf(p, last, "</dd>");
+}
+
+
+static u_char *
+ngx_http_autocert_html_date(u_char *p, u_char *last, char *title, time_t t)
+{
+    if (t == 0 || t == NGX_MAX_TIME_T_VALUE) {
+        return p;
+    }
+
+    p = ngx_slprintf(p, last, "<dt>%s</dt><dd>", title);
+    p = ngx_http_autocert_html_time(p, last, t);
 
     return ngx_slprintf(p, last, "</dd>");
 }
@@ -906,10 +924,6 @@ ngx_http_autocert_html_time(u_char *p, u_char *last, time_t t)
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
         "Nov", "Dec"
     };
-
-    if (t == 0) {
-        return ngx_slprintf(p, last, "&ndash;");
-    }
 
     date.data = buf;
     date.len = ngx_autocert_report_time(buf, t) - buf;
