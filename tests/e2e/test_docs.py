@@ -125,6 +125,8 @@ def complete(text):
     if "http" in names:
         assert names == ["http"]
         return re.sub(r"^\s*http\s*{", "", text, 1).rpartition("}")[0]
+    if "location" in names:
+        return SERVER.replace("{", "{\n" + text, 1)
     if "listen" in names or "server_name" in names:
         return "server {\n" + text + "\n}"
     if "server" in names:
@@ -243,7 +245,7 @@ def test_directive(loads, name):
     syntax, default, context, text = documented()[name]
 
     for line in syntax.splitlines():
-        assert re.fullmatch(rf"\s*{name} [^;]+;", line)
+        assert re.fullmatch(rf"\s*{name}( [^;]+)?;", line)
 
     assert context.split(", ") == commands()[name]
 
@@ -252,7 +254,7 @@ def test_directive(loads, name):
         loads(default)
 
     examples = re.findall(r"(?s)```nginx\n(.*?)```", text)
-    assert re.search(rf"(?m)^\s*{name}\s", "\n".join(examples))
+    assert re.search(rf"(?m)^\s*{name}[\s;]", "\n".join(examples))
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
