@@ -297,6 +297,15 @@ def test_restarts(mixed):
 
     mixed.allow("exited on signal 9")
     helper = mixed.helper()
+
+    # what is remembered is read again: nor is that put into pages as it is
+    path = f"{mixed.dir}/store/over.example/state.json"
+    with open(path) as f:
+        state = json.load(f)
+    state["detail"] += "\x07\u202e"
+    with open(path, "w") as f:
+        json.dump(state, f)
+
     mixed.signal("KILL", helper)
     mixed.helper(other_than=[helper])
 
@@ -305,6 +314,7 @@ def test_restarts(mixed):
 
     new = named("new.example")
     assert new["last_error"]["type"] == "rejectedIdentifier"
+    assert named("over.example")["last_error"]["detail"].endswith("??")
 
 
 def test_held(nginx, fakeca):

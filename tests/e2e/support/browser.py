@@ -43,6 +43,8 @@ class Browser:
             [BINARY, "--headless=new", "--no-sandbox", "--disable-gpu",
              "--disable-dev-shm-usage", "--hide-scrollbars",
              "--no-first-run", "--disable-background-networking",
+             "--disable-component-update",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
              f"--user-data-dir={self.dir}", "--remote-debugging-pipe",
              "about:blank"],
             preexec_fn=pipes, close_fds=False, stdin=subprocess.DEVNULL,
