@@ -13,6 +13,7 @@
 
 #define TEST_BOARD_READERS  2
 #define TEST_BOARD_READS    200000
+#define TEST_BOARD_LOOKS    20000
 #define TEST_BOARD_NAMES    3
 
 
@@ -57,6 +58,8 @@ test_board_destroy(ngx_cycle_t *cycle, ngx_autocert_board_t *board)
     ngx_destroy_pool(cycle->pool);
 
     (void) munmap(board->shared, ngx_autocert_board_size(TEST_BOARD_NAMES));
+    (void) munmap(board->told.summed,
+                  ngx_autocert_board_ledger_size(TEST_BOARD_NAMES));
 }
 
 
@@ -466,6 +469,144 @@ test_board_torn(void **state)
 }
 
 
+/* All of what is told of a name is of n; without words where n is even. */
+
+static void
+test_board_tell(ngx_uint_t n)
+{
+    ngx_autocert_facts_t  *facts;
+    ngx_autocert_words_t  *words;
+
+    facts = &test_board.own.known[1].facts;
+    words = &test_board.own.words[1];
+
+    ngx_memset(facts, n, sizeof(ngx_autocert_facts_t));
+    facts->kind = n % 2;
+    facts->serial_len = 20;
+
+    ngx_memset(words->data, n, sizeof(words->data));
+    words->why = n;
+    words->detail = 2 * n;
+    words->cause = 0;
+
+    test_board.own.summed->sums.restarts = n;
+    test_board.own.summed->sums.signatures.steps[95] = n;
+
+    ngx_autocert_board_tell(&test_board, 1);
+    ngx_autocert_board_tell_sums(&test_board);
+}
+
+
+static ngx_uint_t
+test_board_is_whole(ngx_autocert_facts_t *facts, ngx_autocert_words_t *words)
+{
+    ngx_uint_t  i, n;
+
+    n = facts->failures & 0xff;
+
+    if (facts->not_before != facts->issued[3]
+        || facts->state != n
+        || facts->serial[19] != n
+        || facts->kind != n % 2)
+    {
+        return 0;
+    }
+
+    if (facts->kind == 0) {
+        return 1;
+    }
+
+    for (i = 0; i < sizeof(words->data); i++) {
+        if (words->data[i] != n) {
+            return 0;
+        }
+    }
+
+    return words->why == n && words->detail == 2 * n;
+}
+
+
+static int
+test_board_looker(void)
+{
+    ngx_uint_t             i, n, seen;
+    ngx_autocert_sums_t    sums;
+    ngx_autocert_facts_t   facts;
+    ngx_autocert_words_t   words;
+
+    ngx_memzero(&test_board.own, sizeof(ngx_autocert_ledger_t));
+    ngx_memzero(&words, sizeof(ngx_autocert_words_t));
+    seen = 0;
+
+    /* until something else was told meanwhile, on whatever machine */
+
+    (void) alarm(60);
+
+    for (i = 0; i < TEST_BOARD_LOOKS || (seen & (seen - 1)) == 0; i++) {
+
+        if (ngx_autocert_board_look(&test_board, 1, &facts, &words) != NGX_OK)
+        {
+            continue;
+        }
+
+        if (!test_board_is_whole(&facts, &words)) {
+            return 1;
+        }
+
+        n = facts.failures & 0xff;
+        seen |= 1 << n;
+
+        if (ngx_autocert_board_look_sums(&test_board, &sums) == NGX_OK
+            && sums.restarts != sums.signatures.steps[95])
+        {
+            return 2;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+test_board_known(void **state)
+{
+    int                    status;
+    pid_t                  pid;
+    ngx_uint_t             n;
+    ngx_autocert_facts_t   facts;
+
+    (void) state;
+
+    assert_int_equal(ngx_autocert_board_look(&test_board, 1, &facts, NULL),
+                     NGX_DECLINED);
+
+    assert_int_equal(ngx_autocert_board_own(&test_board, UINT64_MAX),
+                     NGX_OK);
+    assert_int_equal(ngx_autocert_board_look(&test_board, 0, &facts, NULL),
+                     NGX_OK);
+
+    test_board_tell(1);
+
+    pid = fork();
+    assert_true(pid != -1);
+
+    if (pid == 0) {
+        _exit(test_board_looker());
+    }
+
+    for (n = 0; waitpid(pid, &status, WNOHANG) != pid; n++) {
+        test_board_tell(1 + n % 20);
+    }
+
+    (void) munmap(test_board.own.summed,
+                  ngx_autocert_board_ledger_size(TEST_BOARD_NAMES));
+    ngx_memzero(&test_board.own, sizeof(ngx_autocert_ledger_t));
+
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+
 #define test_board_unit(f)                                                   \
     cmocka_unit_test_setup_teardown(f, test_board_setup, test_board_teardown)
 
@@ -481,6 +622,7 @@ main(void)
         test_board_unit(test_board_types),
         test_board_unit(test_board_hostile),
         test_board_unit(test_board_torn),
+        test_board_unit(test_board_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

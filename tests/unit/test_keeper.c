@@ -812,6 +812,7 @@ test_keeper_batch(void **state)
     u_char                    digest[NGX_AUTOCERT_PROTOCOL_DIGEST];
     EVP_PKEY                 *key;
     ngx_uint_t                i;
+    ngx_autocert_latency_t    latency;
     ngx_autocert_question_t   q[NGX_AUTOCERT_PROTOCOL_BATCH];
 
     (void) state;
@@ -825,6 +826,9 @@ test_keeper_batch(void **state)
     for (i = 0; i < NGX_AUTOCERT_PROTOCOL_BATCH; i++) {
         test_keeper_answers_to(fd, &q[i], key, NGX_AUTOCERT_PROTOCOL_OK);
     }
+
+    ngx_autocert_keeper_latency(test_keeper, &latency);
+    assert_int_equal(latency.n, NGX_AUTOCERT_PROTOCOL_BATCH);
 
     /* one without a key, two for whom nobody has asked yet, chains */
 
@@ -842,6 +846,11 @@ test_keeper_batch(void **state)
                                                ? NGX_AUTOCERT_PROTOCOL_NONE
                                                : NGX_AUTOCERT_PROTOCOL_OK);
     }
+
+    /* two had no key to be made with, and three are no signatures */
+
+    ngx_autocert_keeper_latency(test_keeper, &latency);
+    assert_int_equal(latency.n, 2 * NGX_AUTOCERT_PROTOCOL_BATCH - 5);
 
     EVP_PKEY_free(key);
     (void) close(fd);
