@@ -253,6 +253,7 @@ ngx_http_autocert_series_name(ngx_http_autocert_status_t *st, u_char *p,
     u_char *last)
 {
     time_t                       value;
+    ngx_int_t                    rc;
     ngx_str_t                   *state;
     ngx_autocert_name_t         *name;
     ngx_autocert_digest_t        digest;
@@ -261,9 +262,14 @@ ngx_http_autocert_series_name(ngx_http_autocert_status_t *st, u_char *p,
     series = &ngx_http_autocert_series[st->part];
     name = &st->names[st->index];
 
-    (void) ngx_autocert_digest(st->acf, st->index++, st->now, &digest);
+    rc = ngx_autocert_digest(st->acf, st->index++, st->now, &digest);
 
-    if (name->bootstrap || series->value(&digest, &value) != NGX_OK) {
+    /* of what is not known nothing is said: an alarm would come of it */
+
+    if (rc != NGX_OK
+        || name->bootstrap
+        || series->value(&digest, &value) != NGX_OK)
+    {
         return p;
     }
 

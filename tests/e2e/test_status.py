@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ from support import tls
 from support.certs import self_signed
 from support.fakeca import problem
 from support.nginx import TOP
+from support.proxy import date, window
 from support.wait import wait_for
 
 STATUS = """
@@ -315,6 +317,72 @@ def test_restarts(mixed):
     new = named("new.example")
     assert new["last_error"]["type"] == "rejectedIdentifier"
     assert named("over.example")["last_error"]["detail"].endswith("??")
+
+
+def test_unknown(nginx):
+    """A store that can't be opened: no name is said to be anything."""
+
+    server = nginx(CONF % "autocert_ca https://127.0.0.1:1/dir;")
+    with open(f"{server.dir}/store", "w"):
+        pass
+    server.start()
+    server.wait_log("no certificate is obtained or kept")
+
+    assert status()["states"]["waiting"] == 4
+    assert "name=" not in fetch("/status?format=prometheus").text
+    assert "no certificate yet" in fetch("/status?format=html").text
+
+
+def test_progress(nginx, fakeca, dns):
+    """From nothing, and from an end that is near, to a new certificate."""
+
+    ca = fakeca()
+    ca.hold("authz")
+    server = nginx((CONF % ca.directives).replace(
+        "good.example due.example over.example new.example",
+        "due.example new.example"))
+    self_signed("due.example", age=89 * DAY, life=DAY + 600,
+                kind="secp384r1").store(f"{server.dir}/store", "due.example")
+    server.start()
+
+    def busy():
+        states = status()["states"]
+        return states if states["issuing"] or states["renewing"] else None
+
+    assert sum(wait_for(busy, 20).values()) == 2
+    assert status()["queue"] == 2
+    assert named("new.example")["state"] == "issuing"
+    assert named("due.example")["state"] == "valid"
+    began = status()["now"]
+
+    ca.release()
+    wait_for(lambda: [n["last_success"] for n in status()["names"]].count(None)
+             == 0, 30)
+
+    for name in "due.example", "new.example":
+        found = named(name)
+        assert found["state"] == "valid" and found["days_left"] >= 89
+        assert began <= found["last_success"] <= status()["now"]
+        assert found["budget_left"] == 2
+        assert int(found["serial"], 16) \
+            == tls.handshake(name).cert.serial_number
+    assert status()["queue"] == 0
+
+
+def test_window(nginx, proxy):
+    """The CA says when."""
+
+    ca = proxy(validity=90 * DAY)
+    begin = int(time.time()) + 10 * DAY
+    ca.windows(lambda certid: window(begin, begin + DAY))
+    nginx((CONF % ca.directives).replace(
+        "good.example due.example over.example new.example",
+        "new.example")).start()
+
+    found = wait_for(lambda: (lambda n: n["renew_why"] == "ari" and n)
+                     (named("new.example")), 30)
+    assert date(begin) <= found["renew_at"] <= date(begin + DAY)
+    assert found["next_attempt"] == found["renew_at"]
 
 
 def test_held(nginx, fakeca):
