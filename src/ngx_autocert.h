@@ -99,7 +99,7 @@ typedef struct {
 
 
 #define NGX_AUTOCERT_REPORT_TEXT     1056   /* bytes of all strings of one */
-#define NGX_AUTOCERT_REPORT_JSON     8192
+#define NGX_AUTOCERT_REPORT_JSON     12288
 #define NGX_AUTOCERT_REPORT_SERIES   26     /* of durations, by 2^n us */
 
 /*

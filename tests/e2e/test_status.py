@@ -1,5 +1,6 @@
 """autocert_status: what is known of each name, in three forms."""
 
+import gzip
 import http.client
 import json
 import os
@@ -22,6 +23,12 @@ STATUS = """
     server {
         listen 127.0.0.1:8080 sndbuf=32k;
         location = /status { autocert_status; }
+        location = /packed {
+            gzip on;
+            gzip_types application/json;
+            limit_rate 4m;
+            autocert_status;
+        }
         location = /small { return 200 "small\\n"; }
     }
 """
@@ -429,7 +436,11 @@ def many(nginx, n, **options):
     names = " ".join(f"www{i}.example" for i in range(n))
     conf = (CONF % "autocert_ca https://127.0.0.1:1/dir;").replace(
         "good.example due.example over.example new.example", names)
-    return nginx(conf, **options).start(timeout=60)
+    server = nginx(conf, **options).start(timeout=60)
+
+    # the helper has looked at all of them
+    wait_for(lambda: all(n["challenge"] for n in status()["names"]), 60)
+    return server
 
 
 def test_many(nginx):
@@ -450,12 +461,31 @@ def test_many(nginx):
     assert "9901&ndash;10000 of 10000" in page
 
 
+def test_packed(nginx):
+    """Through filters that keep what they are given, at a limited rate."""
+
+    many(nginx, 10000, workers=1)
+
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
+    connection.request("GET", "/packed", headers={"Accept-Encoding": "gzip"})
+    response = connection.getresponse()
+    assert response.headers["Content-Encoding"] == "gzip"
+
+    document = json.loads(gzip.decompress(response.read()))
+    assert len(document["names"]) == document["total"] == 10000
+
+    # the connection is good for another one
+    connection.request("GET", "/packed")
+    document = json.loads(connection.getresponse().read())
+    assert len(document["names"]) == 10000
+    connection.close()
+
+
 @pytest.mark.parametrize("form", ["json", "prometheus"])
 def test_left(nginx, form):
     """Who does not read, or leaves in the midst, holds nobody up."""
 
     server = many(nginx, 3000, workers=1)
-    wait_for(lambda: status()["total"] == 3000, 30)
 
     idle = []
     for i in range(3):
