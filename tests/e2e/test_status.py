@@ -432,10 +432,13 @@ def test_unreachable(nginx):
     assert "does not answer" in fetch("/status?format=html").text
 
 
-def many(nginx, n, **options):
+def many(nginx, n, http2=False, **options):
     names = " ".join(f"www{i}.example" for i in range(n))
     conf = (CONF % "autocert_ca https://127.0.0.1:1/dir;").replace(
         "good.example due.example over.example new.example", names)
+    if http2:
+        conf = conf.replace("443 ssl;", "443 ssl http2;\n"
+                            "location = /status { autocert_status; }")
     server = nginx(conf, **options).start(timeout=60)
 
     # the helper has looked at all of them
@@ -479,6 +482,34 @@ def test_packed(nginx):
     document = json.loads(connection.getresponse().read())
     assert len(document["names"]) == 10000
     connection.close()
+
+
+def test_http2(nginx, place):
+    """Streams of HTTP/2, beside each other, with their windows."""
+
+    many(nginx, 5000, workers=1, http2=True)
+
+    forms = "prometheus", "html", "json"
+    files = [more for form in forms for more in (
+        "-o", f"{place}/{form}",
+        f"https://www0.example/status?format={form}")]
+
+    done = subprocess.run(
+        ["curl", "-sk", "--http2", "--parallel", "--resolve",
+         "www0.example:443:127.0.0.1", "-w", "%{http_version} %{http_code}\n",
+         *files],
+        timeout=60, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL)
+    assert done.stdout.splitlines() == 3 * ["2 200"]
+
+    texts = {}
+    for form in forms:
+        with open(f"{place}/{form}") as f:
+            texts[form] = f.read()
+
+    assert len(json.loads(texts["json"])["names"]) == 5000
+    assert len(listed(texts["html"])) == 100
+    assert samples(texts["prometheus"])
 
 
 @pytest.mark.parametrize("form", ["json", "prometheus"])
