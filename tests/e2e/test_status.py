@@ -309,8 +309,13 @@ def test_restarts(mixed):
 
     # what is remembered is read again: nor is that put into pages as it is
     path = f"{mixed.dir}/store/over.example/state.json"
-    with open(path) as f:
-        state = json.load(f)
+
+    def written():
+        with open(path) as f:
+            found = json.load(f)
+        return found if found.get("failures") else None
+
+    state = wait_for(written, 10)
     state["detail"] += "\x07\u202e"
     with open(path, "w") as f:
         json.dump(state, f)
@@ -323,7 +328,8 @@ def test_restarts(mixed):
 
     new = named("new.example")
     assert new["last_error"]["type"] == "rejectedIdentifier"
-    assert named("over.example")["last_error"]["detail"].endswith("??")
+    wait_for(lambda: named("over.example")["last_error"]["detail"]
+             .endswith("??"), 20)
 
 
 def test_unknown(nginx):
