@@ -14,19 +14,20 @@
 #include <openssl/evp.h>
 
 
-/* The public half of an account key, and the way to its private half. */
+/* The public half of a key, and the way to its private half. */
 
 typedef struct {
     ngx_str_t              jwk;
     ngx_str_t              thumbprint;      /* base64url */
     ngx_autocert_sign_pt   sign;
     void                  *data;
+    unsigned               p384:1;          /* else P-256 */
 } ngx_autocert_jose_key_t;
 
 
 #pragma GCC visibility push(hidden)
 
-/* Fills jwk and thumbprint from a P-256 key (public half is enough). */
+/* Of a key of P-256 or P-384; all but sign and data (public half is enough). */
 ngx_int_t ngx_autocert_jose_public(ngx_pool_t *pool, EVP_PKEY *pkey,
     ngx_autocert_jose_key_t *key);
 

@@ -151,6 +151,7 @@ test_jose_key(test_jose_vector_t *v, int selection)
 static void
 test_jose_signer(ngx_autocert_jose_key_t *key, EVP_PKEY *pkey)
 {
+    key->p384 = (EVP_PKEY_get_bits(pkey) == 384);
     key->sign = ngx_autocert_signer_sign;
     key->data = ngx_autocert_signer_create(pkey);
     assert_non_null(key->data);
@@ -249,7 +250,7 @@ test_jose_other_keys(void **state)
     ngx_uint_t                i;
     ngx_autocert_jose_key_t   key;
 
-    keys[0] = EVP_EC_gen("secp384r1");
+    keys[0] = EVP_EC_gen("secp521r1");
     keys[1] = EVP_EC_gen("secp256k1");
     keys[2] = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     keys[3] = EVP_RSA_gen(2048);
@@ -315,6 +316,80 @@ test_jose_open(ngx_pool_t *pool, EVP_PKEY *pkey, ngx_str_t *jws,
     }
 
     return header;
+}
+
+
+/* what a certificate is revoked with: its own key */
+
+static void
+test_jose_p384(void **state)
+{
+    char                     *err;
+    EVP_PKEY                 *pkey;
+    EVP_MD_CTX               *ctx;
+    ECDSA_SIG                *sig;
+    ngx_str_t                 nonce, url, payload, jws, raw[3], header, member;
+    ngx_str_t                 signature, x, input;
+    u_char                   *p, der[NGX_AUTOCERT_KEY_SIGNATURE];
+    ngx_autocert_json_t      *json;
+    ngx_autocert_jose_key_t   key;
+
+    pkey = EVP_EC_gen("P-384");
+    ngx_memzero(&key, sizeof(key));
+    assert_int_equal(ngx_autocert_jose_public(*state, pkey, &key), NGX_OK);
+    test_jose_signer(&key, pkey);
+
+    ngx_str_set(&nonce, "n");
+    ngx_str_set(&url, "https://ca.test/revoke");
+    ngx_str_set(&payload, "{}");
+    assert_int_equal(ngx_autocert_jose_jws(*state, &key, NULL, &nonce, &url,
+                                           &payload, &jws),
+                     NGX_OK);
+
+    json = ngx_autocert_json_parse(*state, &jws, &err);
+    assert_non_null(json);
+    test_jose_member(*state, json, "protected", &raw[0], &header);
+    test_jose_member(*state, json, "payload", &raw[1], &member);
+    test_jose_member(*state, json, "signature", &raw[2], &signature);
+    assert_int_equal(signature.len, 96);
+
+    json = ngx_autocert_json_parse(*state, &header, &err);
+    assert_non_null(json);
+    assert_int_equal(ngx_autocert_json_get_string(json, "alg", &member),
+                     NGX_OK);
+    test_jose_is(&member, "ES384");
+
+    json = ngx_autocert_json_get(json, "jwk");
+    assert_int_equal(ngx_autocert_json_get_string(json, "crv", &member),
+                     NGX_OK);
+    test_jose_is(&member, "P-384");
+    test_jose_member(*state, json, "x", &member, &x);
+    assert_int_equal(x.len, 48);
+
+    input.data = ngx_palloc(*state, raw[0].len + 1 + raw[1].len);
+    p = ngx_cpymem(input.data, raw[0].data, raw[0].len);
+    *p++ = '.';
+    p = ngx_cpymem(p, raw[1].data, raw[1].len);
+    input.len = p - input.data;
+
+    sig = ECDSA_SIG_new();
+    assert_int_equal(ECDSA_SIG_set0(sig,
+                                    BN_bin2bn(signature.data, 48, NULL),
+                                    BN_bin2bn(signature.data + 48, 48, NULL)),
+                     1);
+    p = der;
+    signature.len = i2d_ECDSA_SIG(sig, &p);
+
+    ctx = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(ctx, NULL, EVP_sha384(), NULL,
+                                          pkey), 1);
+    assert_int_equal(EVP_DigestVerify(ctx, der, signature.len, input.data,
+                                      input.len), 1);
+
+    EVP_MD_CTX_free(ctx);
+    ECDSA_SIG_free(sig);
+    ngx_autocert_signer_free(key.data);
+    EVP_PKEY_free(pkey);
 }
 
 
@@ -518,6 +593,7 @@ test_jose_refused(void **state)
     ngx_str_set(&text, "x");
     ngx_str_set(&key.jwk, "{}");
 
+    key.p384 = 0;
     key.sign = test_jose_hook;
     key.data = &hook;
 
@@ -632,6 +708,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_jose_thumbprint),
+        cmocka_unit_test(test_jose_p384),
         cmocka_unit_test(test_jose_other_keys),
         cmocka_unit_test(test_jose_signature),
         cmocka_unit_test(test_jose_without_secret),
