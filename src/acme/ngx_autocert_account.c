@@ -5,6 +5,7 @@
 #include "ngx_autocert_account.h"
 #include "ngx_autocert_order.h"
 #include "ngx_autocert_problem.h"
+#include "ngx_autocert_revocation.h"
 
 
 #define NGX_AUTOCERT_DIRECTORY_AGE  86400   /* read again after, seconds */
@@ -17,10 +18,11 @@
 #define NGX_AUTOCERT_URL_TERMS      3
 #define NGX_AUTOCERT_URL_KID        4
 #define NGX_AUTOCERT_URL_RENEWAL    5
+#define NGX_AUTOCERT_URL_REVOKE     6
 
 
-static void ngx_autocert_directory_renewal(ngx_autocert_json_t *json,
-    ngx_str_t *url);
+static void ngx_autocert_directory_optional(ngx_autocert_json_t *json,
+    const char *name, ngx_str_t *url);
 static ngx_int_t ngx_autocert_issuer_put(ngx_autocert_issuer_t *issuer,
     ngx_uint_t n, ngx_str_t *dst, ngx_str_t *src);
 static ngx_int_t ngx_autocert_contacts_put(ngx_autocert_flow_t *flow,
@@ -46,6 +48,10 @@ ngx_autocert_account_next(ngx_autocert_flow_t *flow)
     if (flow->goal == NGX_AUTOCERT_GOAL_WINDOW) {
         return (issuer->renewal_info.len && flow->order->certid.len)
                ? NGX_AUTOCERT_STEP_WINDOW : NGX_DONE;
+    }
+
+    if (flow->goal == NGX_AUTOCERT_GOAL_REVOCATION) {
+        return ngx_autocert_revocation_next(flow);
     }
 
     if (issuer->kid.len == 0) {
@@ -80,7 +86,8 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
     ngx_autocert_response_t *response)
 {
     ngx_int_t               rc;
-    ngx_str_t               nonce, account, order, renewal, terms, text;
+    ngx_str_t               nonce, account, order, renewal, revoke, terms;
+    ngx_str_t               text;
     ngx_autocert_json_t    *json;
     ngx_autocert_issuer_t  *issuer;
 
@@ -116,7 +123,8 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
         return NGX_ERROR;
     }
 
-    ngx_autocert_directory_renewal(json, &renewal);
+    ngx_autocert_directory_optional(json, "renewalInfo", &renewal);
+    ngx_autocert_directory_optional(json, "revokeCert", &revoke);
 
     issuer = flow->issuer;
 
@@ -132,6 +140,9 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
         || ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_RENEWAL,
                                    &issuer->renewal_info, &renewal)
            != NGX_OK
+        || ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_REVOKE,
+                                   &issuer->revoke_cert, &revoke)
+           != NGX_OK
         || ngx_autocert_issuer_put(issuer, NGX_AUTOCERT_URL_TERMS,
                                    &issuer->terms, &text)
            != NGX_OK)
@@ -145,14 +156,15 @@ ngx_autocert_directory_response(ngx_autocert_flow_t *flow,
 }
 
 
-/* RFC 9773, 4.1; an address of no use is as good as none */
+/* An address of no use is as good as none. */
 
 static void
-ngx_autocert_directory_renewal(ngx_autocert_json_t *json, ngx_str_t *url)
+ngx_autocert_directory_optional(ngx_autocert_json_t *json, const char *name,
+    ngx_str_t *url)
 {
     ngx_autocert_url_t  parts;
 
-    if (ngx_autocert_json_get_string(json, "renewalInfo", url) != NGX_OK
+    if (ngx_autocert_json_get_string(json, name, url) != NGX_OK
         || url->len > NGX_AUTOCERT_MESSAGE_URL
         || ngx_autocert_message_url(url, &parts) != NGX_OK)
     {

@@ -9,6 +9,7 @@
 #include "ngx_autocert_order.h"
 #include "ngx_autocert_problem.h"
 #include "ngx_autocert_renewal.h"
+#include "ngx_autocert_revocation.h"
 
 
 #define NGX_AUTOCERT_FLOW_BAD       10      /* badNonce in a row */
@@ -142,6 +143,13 @@ static const ngx_autocert_step_t  ngx_autocert_flow_steps[] = {
         ngx_autocert_contacts_request,
         ngx_autocert_contacts_response,
         ngx_autocert_account_refused, 0, 0, 0
+    },
+
+    [NGX_AUTOCERT_STEP_REVOKE] = {
+        "revoking the certificate",
+        ngx_autocert_revocation_request,
+        ngx_autocert_revocation_response,
+        ngx_autocert_revocation_refused, 0, 0, 0
     }
 };
 
@@ -165,8 +173,11 @@ ngx_autocert_flow_init(ngx_autocert_flow_t *flow, ngx_pool_t *pool,
     /* an order under way is no business of theirs */
 
     if (goal == NGX_AUTOCERT_GOAL_WINDOW) {
-        flow->own.name = order->name;
         flow->own.certid = order->certid;
+    }
+
+    if (goal != NGX_AUTOCERT_GOAL_CONTACTS) {
+        flow->own.name = order->name;
     }
 
     flow->order = &flow->own;
@@ -360,21 +371,29 @@ static ngx_int_t
 ngx_autocert_flow_sign(ngx_autocert_flow_t *flow,
     ngx_autocert_request_t *request)
 {
-    ngx_str_t               nonce, jws, *kid, *payload;
-    ngx_autocert_issuer_t  *issuer;
+    ngx_str_t                 nonce, jws, *kid, *payload;
+    ngx_autocert_issuer_t    *issuer;
+    ngx_autocert_jose_key_t  *key;
 
     issuer = flow->issuer;
+    key = &issuer->key;
 
     if (ngx_autocert_nonce_get(issuer, &nonce) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    /* RFC 8555, 6.2: newAccount is signed with a jwk, all else with a kid */
+    /* RFC 8555, 6.2: newAccount is signed with a jwk, others with a kid */
 
     kid = (flow->step == NGX_AUTOCERT_STEP_ACCOUNT) ? NULL : &issuer->kid;
+
+    if (flow->step == NGX_AUTOCERT_STEP_REVOKE && flow->revocation->own) {
+        kid = NULL;
+        key = flow->revocation->key;
+    }
+
     payload = request->body.data ? &request->body : NULL;
 
-    if (ngx_autocert_jose_jws(flow->pool, &issuer->key, kid, &nonce,
+    if (ngx_autocert_jose_jws(flow->pool, key, kid, &nonce,
                               &request->url, payload, &jws)
         != NGX_OK)
     {
@@ -460,7 +479,8 @@ ngx_autocert_flow_refused(ngx_autocert_flow_t *flow,
 
     if (ngx_autocert_problem_is(&problem, "accountDoesNotExist")
         && flow->step != NGX_AUTOCERT_STEP_ACCOUNT
-        && flow->goal != NGX_AUTOCERT_GOAL_WINDOW)
+        && flow->goal != NGX_AUTOCERT_GOAL_WINDOW
+        && flow->goal != NGX_AUTOCERT_GOAL_REVOCATION)
     {
         return ngx_autocert_account_lost(flow, &problem);
     }

@@ -31,7 +31,7 @@
 #define NGX_AUTOCERT_FLOW_LIFE     600  /* seconds, from the first next() */
 #define NGX_AUTOCERT_FLOW_NONCES   8    /* kept for later */
 #define NGX_AUTOCERT_FLOW_NONCE    256  /* bytes of one */
-#define NGX_AUTOCERT_FLOW_URLS     6    /* strings of an issuer */
+#define NGX_AUTOCERT_FLOW_URLS     7    /* strings of an issuer */
 #define NGX_AUTOCERT_FLOW_AUTHZS   10   /* authorizations of an order */
 
 
@@ -40,6 +40,7 @@
 #define NGX_AUTOCERT_GOAL_CERTIFICATE  0
 #define NGX_AUTOCERT_GOAL_WINDOW       1    /* when to renew (RFC 9773) */
 #define NGX_AUTOCERT_GOAL_CONTACTS     2    /* of the account (7.3.2) */
+#define NGX_AUTOCERT_GOAL_REVOCATION   3    /* of a certificate (7.6) */
 
 
 /* The steps, in the order of RFC 8555. */
@@ -58,7 +59,8 @@
 #define NGX_AUTOCERT_STEP_CERTIFICATE  11
 #define NGX_AUTOCERT_STEP_WINDOW       12
 #define NGX_AUTOCERT_STEP_CONTACTS     13
-#define NGX_AUTOCERT_STEPS             14
+#define NGX_AUTOCERT_STEP_REVOKE       14
+#define NGX_AUTOCERT_STEPS             15
 
 
 typedef struct {
@@ -86,9 +88,10 @@ typedef struct {
     ngx_str_t                 new_account;
     ngx_str_t                 new_order;
     ngx_str_t                 renewal_info; /* empty: it has none */
+    ngx_str_t                 revoke_cert;  /* likewise */
     ngx_str_t                 terms;        /* printable; may be empty */
 
-    u_char                   *urls;         /* room for the six above */
+    u_char                   *urls;         /* room for these and kid */
     ngx_uint_t                nnonces;
     ngx_autocert_nonce_t      nonces[NGX_AUTOCERT_FLOW_NONCES];
 } ngx_autocert_issuer_t;
@@ -108,6 +111,17 @@ typedef struct {
     ngx_str_t                 csr;          /* DER, set by key() */
     ngx_str_t                 chain;        /* PEM, when DONE */
 } ngx_autocert_order_t;
+
+
+/* By the account, or else (own) by the key of the certificate itself. */
+
+typedef struct {
+    ngx_str_t                 certificate;  /* DER */
+    ngx_uint_t                reason;       /* RFC 5280, 5.3.1 */
+    ngx_autocert_jose_key_t  *key;          /* of the certificate */
+    unsigned                  own:1;
+    unsigned                  already:1;    /* it was, before */
+} ngx_autocert_revocation_t;
 
 
 /* What the CA says of the certificate order->certid (RFC 9773, 4.2). */
@@ -170,6 +184,7 @@ struct ngx_autocert_flow_s {
     ngx_uint_t                step;         /* NGX_AUTOCERT_STEP_ */
     ngx_autocert_fail_t       fail;         /* when FAILED */
     ngx_autocert_window_t     window;       /* GOAL_WINDOW, when DONE */
+    ngx_autocert_revocation_t  *revocation; /* GOAL_REVOCATION */
 
     /* the engine's own */
     time_t                    now;
@@ -218,7 +233,9 @@ struct ngx_autocert_flow_s {
 /*
  * order->name is checked and in lower case.  GOAL_CERTIFICATE: challenge is
  * set.  GOAL_WINDOW: certid is set, nothing is signed and no account needed.
- * GOAL_CONTACTS: order is not looked at.  A flow ends within FLOW_LIFE.
+ * GOAL_CONTACTS: order is not looked at.  GOAL_REVOCATION: of order the name
+ * alone is; revocation is to be set before the first next().  A flow ends
+ * within FLOW_LIFE.
  */
 void ngx_autocert_flow_init(ngx_autocert_flow_t *flow, ngx_pool_t *pool,
     ngx_autocert_issuer_t *issuer, ngx_autocert_order_t *order,

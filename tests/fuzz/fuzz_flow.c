@@ -249,6 +249,10 @@ fuzz_done(ngx_autocert_flow_t *flow)
         fuzz_assert(flow->window.retry_at <= FUZZ_NOW + 2 * 604800);
         break;
 
+    case NGX_AUTOCERT_GOAL_REVOCATION:
+        fuzz_assert(flow->revocation->own || flow->issuer->kid.len != 0);
+        break;
+
     default:
         fuzz_assert(flow->issuer->kid.len != 0);
     }
@@ -423,6 +427,10 @@ fuzz_settings(uint8_t flags, ngx_autocert_issuer_t *issuer,
         fuzz_str(&order->certid, FUZZ_CERTID);
     }
 
+    if ((flags & 48) == 48) {
+        return NGX_AUTOCERT_GOAL_REVOCATION;
+    }
+
     if (flags & 16) {
         return NGX_AUTOCERT_GOAL_WINDOW;
     }
@@ -435,11 +443,12 @@ fuzz_settings(uint8_t flags, ngx_autocert_issuer_t *issuer,
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    fuzz_t                  fuzz;
-    ngx_uint_t              goal;
-    ngx_autocert_flow_t     flow;
-    ngx_autocert_order_t    order;
-    ngx_autocert_issuer_t   issuer;
+    fuzz_t                      fuzz;
+    ngx_uint_t                  goal;
+    ngx_autocert_flow_t         flow;
+    ngx_autocert_order_t        order;
+    ngx_autocert_issuer_t       issuer;
+    ngx_autocert_revocation_t   revocation;
 
     if (size == 0) {
         return 0;
@@ -458,7 +467,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz.end = data + size;
     fuzz.now = FUZZ_NOW;
 
+    ngx_memzero(&revocation, sizeof(ngx_autocert_revocation_t));
+    fuzz_str(&revocation.certificate, "DER");
+    revocation.key = &issuer.key;
+
     ngx_autocert_flow_init(&flow, issuer.pool, &issuer, &order, goal);
+    flow.revocation = &revocation;
     fuzz_run(&fuzz, &flow);
 
     fuzz_assert(goal == NGX_AUTOCERT_GOAL_CERTIFICATE

@@ -99,6 +99,9 @@ typedef struct {
     ngx_autocert_issuer_t   issuer;
     ngx_autocert_order_t    order;
 
+    ngx_autocert_revocation_t  revocation;
+    ngx_autocert_jose_key_t    own;         /* key of the certificate */
+
     const test_rule_t      *rules;
     time_t                  now;
     ngx_uint_t              nonces;         /* given out */
@@ -121,6 +124,7 @@ static const test_rule_t  test_answers[] = {
       "{\"newNonce\":\"" CA "nonce\",\"newAccount\":\"" CA "account\","
       "\"newOrder\":\"" CA "order\",\"x\":{\"y\":[1]},"
       "\"renewalInfo\":\"" CA "renew\","
+      "\"revokeCert\":\"" CA "revoke\","
       "\"meta\":{\"termsOfService\":\"data:text/plain,be nice\"}}",
       NULL, NULL, NULL },
 
@@ -159,13 +163,16 @@ static const test_rule_t  test_answers[] = {
       "{\"suggestedWindow\":{\"start\":\"2023-11-15T00:00:00Z\","
       "\"end\":\"2023-11-16T00:00:00Z\"}}", NULL, NULL, NULL },
 
+    { "revoke", 0, 200, "", NULL, NULL, NULL },
+
     { NULL, 0, 0, NULL, NULL, NULL, NULL }
 };
 
 
 static const char  *test_resources[] = {
     "dir", "nonce", "account", "order", "order/1", "authz/1", "authz/2",
-    "chall/1", "final/1", "cert/1", "final/2", "acct/1", "renew/" CERTID, NULL
+    "chall/1", "final/1", "cert/1", "final/2", "acct/1", "renew/" CERTID,
+    "revoke", NULL
 };
 
 
@@ -255,6 +262,15 @@ test_again(test_t *t, ngx_uint_t goal)
                            goal == NGX_AUTOCERT_GOAL_CONTACTS ? NULL
                                                               : &t->order,
                            goal);
+
+    if (goal == NGX_AUTOCERT_GOAL_REVOCATION) {
+        ngx_memzero(&t->revocation, sizeof(t->revocation));
+        test_str(&t->revocation.certificate, "DER");
+        t->revocation.reason = 4;
+        t->revocation.key = &t->own;
+        t->own = t->issuer.key;
+        t->flow.revocation = &t->revocation;
+    }
 }
 
 
@@ -344,7 +360,9 @@ test_jws(test_t *t, ngx_autocert_request_t *request, const char *resource)
     test_equal(head, "alg", &alg);
     test_equal(head, "url", &request->url);
 
-    if (ngx_strcmp(resource, "account") == 0) {
+    if (ngx_strcmp(resource, "account") == 0
+        || (ngx_strcmp(resource, "revoke") == 0 && t->revocation.own))
+    {
         assert_non_null(ngx_autocert_json_get(head, "jwk"));
         assert_null(ngx_autocert_json_get(head, "kid"));
 
@@ -2921,6 +2939,120 @@ test_flow_update_unsaved(void **state)
 }
 
 
+#define REVOKE    "revoke{\"certificate\":\"REVS\",\"reason\":4}"
+#define NO_REVOKE                                                             \
+    "{\"newNonce\":\"" CA "nonce\","                                          \
+    "\"newAccount\":\"" CA "account\","                                       \
+    "\"newOrder\":\"" CA "order\"}"
+
+
+static const test_case_t  test_revocations[] = {
+
+    { "happy", NULL, KID, { { 0 } }, 0, NULL, NULL, 0, NULL,
+      "dir nonce " REVOKE },
+
+    { "no account: by the key itself, none is made", NULL, NULL, { { 0 } }, 0,
+      NULL, NULL, 0, NULL, "dir nonce " REVOKE },
+
+    { "not this account's", NULL, KID,
+      { { "revoke", 1, 403, PROBLEM("unauthorized", "whose?"), NULL, NULL,
+          NULL } },
+      0, NULL, NULL, 0, NULL, "dir nonce " REVOKE " " REVOKE },
+
+    { "an account that is gone: no other is made", NULL, KID,
+      { { "revoke", 1, 400, PROBLEM("accountDoesNotExist", "who?"), NULL,
+          NULL, NULL } },
+      0, NULL, NULL, 0, NULL, "dir nonce " REVOKE " " REVOKE },
+
+    { "nor the key's", NULL, KID,
+      { { "revoke", 0, 403, PROBLEM("unauthorized", "no"), NULL, NULL,
+          NULL } },
+      REFUSED, NULL, "no", 0, NULL, "dir nonce " REVOKE " " REVOKE },
+
+    { "before", NULL, KID,
+      { { "revoke", 1, 400, PROBLEM("alreadyRevoked", "x"), NULL, NULL,
+          NULL } },
+      0, NULL, NULL, 0, NULL, "dir nonce " REVOKE },
+
+    { "reason", NULL, KID,
+      { { "revoke", 0, 400, PROBLEM("badRevocationReason", "not this"), NULL,
+          NULL, NULL } },
+      REFUSED, NULL, "not this", 0, NULL, "dir nonce " REVOKE },
+
+    { "bad nonce", NULL, KID,
+      { { "revoke", 1, 400, PROBLEM("badNonce", "x"), NULL, NULL, NULL } },
+      0, NULL, NULL, 0, NULL, "dir nonce " REVOKE " " REVOKE },
+
+    { "lost, and done nonetheless", NULL, KID,
+      { { "revoke", 1, LOST, NULL, NULL, NULL, NULL },
+        { "revoke", 2, 400, PROBLEM("alreadyRevoked", "x"), NULL, NULL,
+          NULL } },
+      0, NULL, NULL, 0, NULL, "dir nonce " REVOKE " 1 nonce " REVOKE },
+
+    { "later", NULL, KID,
+      { { "revoke", 0, 429, PROBLEM("rateLimited", "slowly"), "60", NULL,
+          NULL } },
+      LIMITED, NULL, "slowly", 60, NULL, "dir nonce " REVOKE },
+
+    { "none taken", NULL, KID,
+      { { "dir", 0, 200, NO_REVOKE, NULL, NULL, NULL } },
+      CONFIG, "the CA takes no revocations", NULL, 0, NULL, "dir" }
+};
+
+
+static void
+test_flow_revoke(void **state)
+{
+    test_t             *t;
+    ngx_uint_t          i, n, type;
+    const test_case_t  *c;
+
+    (void) state;
+
+    t = malloc(sizeof(test_t));
+    assert_non_null(t);
+
+    n = sizeof(test_revocations) / sizeof(test_revocations[0]);
+
+    for (i = 0; i < n; i++) {
+
+        c = &test_revocations[i];
+
+        test_init(t, c);
+        test_again(t, NGX_AUTOCERT_GOAL_REVOCATION);
+        type = test_run(t);
+
+        if (ngx_strcmp(t->did, c->did) != 0) {
+            fail_msg("%s: did\n%s\nnot\n%s", c->name, (char *) t->did, c->did);
+        }
+
+        assert_int_equal(type, c->kind ? NGX_AUTOCERT_FLOW_FAILED
+                                       : NGX_AUTOCERT_FLOW_DONE);
+        assert_int_equal(t->flow.fail.kind, c->kind);
+        has(c, "why", &t->flow.fail.why, c->why);
+        has(c, "detail", &t->flow.fail.detail, c->detail);
+        assert_int_equal(t->flow.fail.retry_at,
+                         c->retry_at ? NOW + c->retry_at : 0);
+        assert_int_equal(t->revocation.already,
+                         ngx_strstr(c->did, "1 nonce")
+                         || ngx_strcmp(c->name, "before") == 0);
+        test_done(t);
+    }
+
+    /* without a reason none is given */
+
+    test_init(t, &test_revocations[0]);
+    test_again(t, NGX_AUTOCERT_GOAL_REVOCATION);
+    t->revocation.reason = 0;
+    assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
+    assert_string_equal(t->did,
+                        "dir nonce revoke{\"certificate\":\"REVS\"}");
+    test_done(t);
+
+    free(t);
+}
+
+
 /* whom a failure holds: any step, any way to fail */
 
 static const struct {
@@ -3320,7 +3452,7 @@ test_flow_goals_memory(void **state)
     assert_non_null(t);
 
     for (goal = NGX_AUTOCERT_GOAL_CERTIFICATE;
-         goal <= NGX_AUTOCERT_GOAL_CONTACTS;
+         goal <= NGX_AUTOCERT_GOAL_REVOCATION;
          goal++)
     {
         for (n = 1; n < 5000; n++) {
@@ -3402,6 +3534,7 @@ main(void)
         cmocka_unit_test(test_flow_window_refused),
         cmocka_unit_test(test_flow_update),
         cmocka_unit_test(test_flow_update_unsaved),
+        cmocka_unit_test(test_flow_revoke),
         cmocka_unit_test(test_flow_scope),
         cmocka_unit_test(test_flow_life),
         cmocka_unit_test(test_flow_clock),

@@ -122,7 +122,9 @@ static const lies_answer_t  lies_honest[NGX_AUTOCERT_STEPS] = {
         "\"explanationURL\":\"" CA "why\"}" },
 
     [STEP(CONTACTS)] = { "200 OK", JSON NONCE,
-        "{\"status\":\"valid\",\"contact\":[\"mailto:a@example.org\"]}" }
+        "{\"status\":\"valid\",\"contact\":[\"mailto:a@example.org\"]}" },
+
+    [STEP(REVOKE)] = { "200 OK", NONCE, "" }
 };
 
 
@@ -376,7 +378,7 @@ lies_step(ngx_uint_t step)
     static const char  *names[] = {
         "directory", "nonce", "account", "order", "resume", "authz",
         "challenge", "validate", "ready", "finalize", "issue", "certificate",
-        "window", "contacts", "told"
+        "window", "contacts", "revoke", "told"
     };
 
     return names[step];
@@ -675,6 +677,7 @@ lies_goal(ngx_uint_t step)
 {
     return (step == STEP(WINDOW)) ? NGX_AUTOCERT_GOAL_WINDOW
            : (step == STEP(CONTACTS)) ? NGX_AUTOCERT_GOAL_CONTACTS
+           : (step == STEP(REVOKE)) ? NGX_AUTOCERT_GOAL_REVOCATION
            : NGX_AUTOCERT_GOAL_CERTIFICATE;
 }
 
@@ -685,17 +688,23 @@ static ngx_uint_t
 lies_flow(lies_t *lie, ngx_autocert_issuer_t *issuer,
     ngx_autocert_order_t *order)
 {
-    time_t                 now;
-    ngx_str_t              csr;
-    ngx_uint_t             n, published;
-    ngx_autocert_flow_t    flow;
-    ngx_autocert_action_t  action;
+    time_t                      now;
+    ngx_str_t                   csr;
+    ngx_uint_t                  n, published;
+    ngx_autocert_flow_t         flow;
+    ngx_autocert_action_t       action;
+    ngx_autocert_revocation_t   revocation;
 
     now = NOW;
     published = 0;
 
     ngx_autocert_flow_init(&flow, lies_pool, issuer, order,
                            lies_goal(lie->step));
+
+    ngx_memzero(&revocation, sizeof(ngx_autocert_revocation_t));
+    lies_str(&revocation.certificate, "DER");
+    revocation.key = &issuer->key;
+    flow.revocation = &revocation;
 
     for (n = 0; n < ACTIONS; n++) {
         ngx_autocert_flow_next(&flow, now, &action);
@@ -1095,7 +1104,9 @@ test_lies_fields(void **state)
 
     for (step = 0; step < NGX_AUTOCERT_STEPS; step++) {
 
-        if (step == STEP(NONCE) || step == STEP(CERTIFICATE)) {
+        if (step == STEP(NONCE) || step == STEP(CERTIFICATE)
+            || step == STEP(REVOKE))
+        {
             continue;
         }
 
