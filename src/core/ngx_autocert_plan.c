@@ -48,6 +48,11 @@ static void ngx_autocert_plan_renew(ngx_autocert_plan_t *plan,
     ngx_autocert_state_t *state);
 static ngx_uint_t ngx_autocert_plan_anew(time_t now,
     ngx_autocert_state_t *state);
+static ngx_int_t ngx_autocert_plan_asked_to_wait(
+    ngx_autocert_plan_t *plan, ngx_uint_t index, time_t now,
+    ngx_autocert_state_t *state, ngx_pool_t *pool, ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_plan_until(ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail, ngx_uint_t kind, char *why, time_t until);
 static time_t ngx_autocert_plan_wait(ngx_autocert_plan_t *plan,
     ngx_uint_t index, time_t now, ngx_autocert_state_t *state);
 static void ngx_autocert_plan_step(ngx_autocert_plan_t *plan, time_t step);
@@ -449,7 +454,7 @@ ngx_autocert_plan_due(ngx_autocert_plan_t *plan, ngx_uint_t index)
         return NGX_AUTOCERT_PLAN_NEVER;
     }
 
-    due = ngx_max(name->renew, name->retry);
+    due = name->wanted ? 0 : ngx_max(name->renew, name->retry);
 
     if (plan->ca.ndomains) {
         due = ngx_max(due, ngx_autocert_plan_limit(plan, index));
@@ -507,7 +512,7 @@ ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now, uint64_t clock,
 
         next->until = ngx_min(next->until, ngx_min(due, look));
 
-        if (due <= now && name[i].failed) {
+        if (due <= now && name[i].failed && !name[i].wanted) {
 
             if (failed == n || name[i].retry < name[failed].retry) {
                 failed = i;
@@ -722,7 +727,8 @@ ngx_autocert_plan_slot(ngx_autocert_plan_t *plan, time_t now)
 
 /*
  * An order under way, as its challenge may be: one that is begun would take
- * its place on the board.  Then no certificate yet, then the nearest end.
+ * its place on the board.  Then what a person waits for, no certificate yet,
+ * the nearest end.
  */
 
 static ngx_uint_t
@@ -733,7 +739,149 @@ ngx_autocert_plan_before(ngx_autocert_plan_name_t *a,
         return a->order;
     }
 
+    if (a->wanted != b->wanted) {
+        return a->wanted;
+    }
+
     return a->end < b->end;
+}
+
+
+ngx_int_t
+ngx_autocert_plan_want(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_uint_t force, ngx_autocert_state_t *state,
+    ngx_autocert_issued_t *issued, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_plan_name_t  *name;
+
+    name = &plan->names[index];
+
+    if (name->never) {
+        (void) ngx_autocert_fail(fail, pool, NGX_AUTOCERT_FAIL_CONFIGURATION,
+                                 "no certificate is ordered for it: the CA "
+                                 "signs no such name, or no \"listen\" can "
+                                 "answer its challenge");
+        return NGX_DECLINED;
+    }
+
+    if (!force && name->renew > now
+        && (state->window_start == 0 || state->window_start > now))
+    {
+        return ngx_autocert_plan_until(pool, fail,
+                                       NGX_AUTOCERT_FAIL_CONFIGURATION,
+                                       "it is not due yet (--force renews it "
+                                       "all the same)", name->renew);
+    }
+
+    if (ngx_autocert_plan_asked_to_wait(plan, index, now, state, pool, fail)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (!name->order
+        && ngx_autocert_plan_afford(issued, now, pool, fail) != NGX_OK)
+    {
+        return (fail->kind == NGX_AUTOCERT_FAIL_BUDGET) ? NGX_DECLINED
+                                                        : NGX_ERROR;
+    }
+
+    if (plan->ca.hold > now) {
+        plan->ca.hold = 0;
+        plan->changed = 1;
+    }
+
+    name->wanted = 1;
+
+    return NGX_OK;
+}
+
+
+/* And the pace, which is the CA's limit. */
+
+static ngx_int_t
+ngx_autocert_plan_asked_to_wait(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_autocert_state_t *state, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail)
+{
+    time_t  until;
+
+    if (ngx_autocert_plan_paused(plan, now, pool, fail) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (state->failures && state->kind == NGX_AUTOCERT_FAIL_LIMITED
+        && plan->names[index].retry > now)
+    {
+        return ngx_autocert_plan_until(pool, fail, NGX_AUTOCERT_FAIL_LIMITED,
+                                       "the CA has asked to wait with it",
+                                       plan->names[index].retry);
+    }
+
+    until = ngx_autocert_plan_limit(plan, index);
+
+    if (until > now) {
+        return ngx_autocert_plan_until(pool, fail, NGX_AUTOCERT_FAIL_LIMITED,
+                                       "the CA gives no more certificates to "
+                                       "its registered domain for now",
+                                       until);
+    }
+
+    until = ngx_autocert_plan_pace(plan, now);
+
+    if (until > now && !plan->names[index].order) {
+        return ngx_autocert_plan_until(pool, fail, NGX_AUTOCERT_FAIL_LIMITED,
+                                       "there were as many orders in the last "
+                                       "three hours as a CA takes", until);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_plan_paused(ngx_autocert_plan_t *plan, time_t now,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail)
+{
+    if (plan->ca.hold <= now || plan->ca.kind != NGX_AUTOCERT_FAIL_LIMITED) {
+        return NGX_OK;
+    }
+
+    return ngx_autocert_plan_until(pool, fail, NGX_AUTOCERT_FAIL_LIMITED,
+                                   "the CA has asked to wait", plan->ca.hold);
+}
+
+
+/* Always NGX_DECLINED. */
+
+static ngx_int_t
+ngx_autocert_plan_until(ngx_pool_t *pool, ngx_autocert_fail_t *fail,
+    ngx_uint_t kind, char *why, time_t until)
+{
+    (void) ngx_autocert_fail(fail, pool, kind, "%s", why);
+
+    fail->retry_at = until;
+
+    return NGX_DECLINED;
+}
+
+
+/* It is nobody's now: nothing is asked of its CA about it. */
+
+void
+ngx_autocert_plan_revoked(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    ngx_autocert_state_t *state)
+{
+    ngx_str_null(&state->issuer);
+    state->window_start = 0;
+    state->window_end = 0;
+    state->renew_at = 0;
+    state->look_at = 0;
+
+    plan->names[index].look = NGX_AUTOCERT_PLAN_NEVER;
+    plan->names[index].renew = 0;
+    plan->names[index].wanted = !plan->names[index].never;
 }
 
 
@@ -799,6 +947,7 @@ ngx_autocert_plan_spent(ngx_autocert_plan_t *plan, ngx_uint_t index,
     state->next_attempt = fail->retry_at;
 
     plan->names[index].spent = 1;
+    plan->names[index].wanted = 0;
     plan->names[index].retry = fail->retry_at;
     plan->names[index].next_attempt = fail->retry_at;
 }
@@ -1018,6 +1167,7 @@ ngx_autocert_plan_issued(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     plan->issued++;
     plan->names[index].suspect = 0;
+    plan->names[index].wanted = 0;
 
     challenge = state->challenge;
     issued->life = ngx_max(chain->not_after - chain->not_before, 1);
@@ -1046,6 +1196,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     name = &plan->names[index];
     name->order = (state->order.len != 0);
+    name->wanted = 0;
 
     ngx_memzero(failed, sizeof(ngx_autocert_plan_failed_t));
 

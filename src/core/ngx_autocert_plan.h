@@ -54,6 +54,7 @@ typedef struct {
     uint32_t                   setup;   /* CRC-32 of what it is ordered by */
     unsigned                   never:1; /* is not to be ordered at all */
     unsigned                   order:1; /* one is under way */
+    unsigned                   wanted:1;    /* now, by a person */
     unsigned                   failed:1;
     unsigned                   unread:1;    /* the caller's: it is said */
     unsigned                   spent:1;         /* its budget is */
@@ -146,6 +147,25 @@ void ngx_autocert_plan_moved(ngx_autocert_plan_t *plan, ngx_uint_t index,
  */
 void ngx_autocert_plan_next(ngx_autocert_plan_t *plan, time_t now,
     uint64_t clock, ngx_autocert_plan_next_t *next);
+
+/*
+ * A person wants a certificate for the name now: once, ahead of others, and
+ * whatever waits on our own account does not.  What the CA has asked for
+ * stands, and so does the budget; force: what is not due is ordered as well.
+ * NGX_DECLINED and fail: not now, and nothing is changed; NGX_ERROR likewise.
+ */
+ngx_int_t ngx_autocert_plan_want(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    time_t now, ngx_uint_t force, ngx_autocert_state_t *state,
+    ngx_autocert_issued_t *issued, ngx_pool_t *pool,
+    ngx_autocert_fail_t *fail);
+
+/* The certificate was revoked: another one is wanted, also after a restart. */
+void ngx_autocert_plan_revoked(ngx_autocert_plan_t *plan, ngx_uint_t index,
+    ngx_autocert_state_t *state);
+
+/* Does the CA want nothing asked of it now?  Then NGX_ERROR and fail. */
+ngx_int_t ngx_autocert_plan_paused(ngx_autocert_plan_t *plan, time_t now,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail);
 
 /*
  * NGX_OK: to be ordered now, which is counted in state and plan->ca.

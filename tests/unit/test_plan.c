@@ -1464,6 +1464,159 @@ test_plan_clock(void **data)
 }
 
 
+/* What a person wants: NGX_OK, or NGX_DECLINED for a reason with this in it. */
+
+static ngx_int_t
+test_plan_want(ngx_uint_t index, ngx_uint_t force, const char *why)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_autocert_plan_want(&test_plan, index, TEST_PLAN_NOW, force,
+                                &test_state, &test_issued, test_pool,
+                                &test_fail);
+
+    if (rc == NGX_OK) {
+        assert_null(why);
+        assert_int_equal(test_plan_names[index].wanted, 1);
+        return rc;
+    }
+
+    assert_non_null(why);
+    assert_non_null(ngx_strnstr(test_fail.why.data, (char *) why,
+                                test_fail.why.len));
+    assert_int_equal(test_plan_names[index].wanted, 0);
+
+    return rc;
+}
+
+
+/* Ahead of the others, once, and whatever waits on our own account. */
+
+static void
+test_plan_wanted(void **data)
+{
+    ngx_autocert_plan_next_t  next;
+
+    (void) data;
+
+    test_plan_only(2);
+
+    /* two that are due and have none; one that is far from due */
+
+    assert_int_equal(test_plan_want(3, 0, "not due yet"), NGX_DECLINED);
+    assert_true(test_fail.retry_at > TEST_PLAN_NOW);
+    assert_int_equal(test_plan_want(3, 1, NULL), NGX_OK);
+
+    test_plan_ask(TEST_PLAN_NOW, &next);
+    assert_int_equal(next.what, NGX_AUTOCERT_PLAN_ORDER);
+    assert_int_equal(next.index, 3);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 3), 0);
+
+    assert_int_equal(ngx_autocert_plan_begin(&test_plan, 3, TEST_PLAN_NOW,
+                                             &test_state, &test_issued,
+                                             test_pool, &test_fail),
+                     NGX_OK);
+    test_plan_issue(3, TEST_PLAN_NOW);
+
+    assert_true(ngx_autocert_plan_due(&test_plan, 3) > TEST_PLAN_NOW);
+
+    /* inside the CA's window it may be */
+
+    test_state.window_start = TEST_PLAN_NOW - 1;
+    assert_int_equal(test_plan_want(4, 0, NULL), NGX_OK);
+
+    /* what has failed waits for itself alone: it goes on, and only once */
+
+    ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
+    test_plan_fail(4, TEST_PLAN_NOW, NGX_AUTOCERT_FAIL_REFUSED,
+                   NGX_AUTOCERT_FAIL_NAME);
+    assert_int_equal(test_plan_names[4].wanted, 0);
+    assert_true(ngx_autocert_plan_due(&test_plan, 4) > TEST_PLAN_NOW);
+    assert_int_equal(test_plan_want(4, 1, NULL), NGX_OK);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 4), 0);
+}
+
+
+/* What the CA has asked for, and the budget, stand. */
+
+static void
+test_plan_unwanted(void **data)
+{
+    ngx_uint_t  i;
+
+    (void) data;
+
+    test_plan_only(0);
+
+    test_plan_names[0].never = 1;
+    assert_int_equal(test_plan_want(0, 1, "no certificate is ordered"),
+                     NGX_DECLINED);
+
+    test_plan.ca.hold = TEST_PLAN_NOW + 100;
+    test_plan.ca.kind = NGX_AUTOCERT_FAIL_LIMITED;
+    assert_int_equal(test_plan_want(1, 1, "asked to wait"), NGX_DECLINED);
+    assert_int_equal(test_fail.retry_at, TEST_PLAN_NOW + 100);
+
+    test_plan.ca.kind = NGX_AUTOCERT_FAIL_NETWORK;
+    assert_int_equal(test_plan_want(1, 1, NULL), NGX_OK);
+    assert_int_equal(test_plan.ca.hold, 0);
+    test_plan_names[1].wanted = 0;
+
+    test_state.failures = 1;
+    test_state.kind = NGX_AUTOCERT_FAIL_LIMITED;
+    test_plan_names[1].retry = TEST_PLAN_NOW + 50;
+    assert_int_equal(test_plan_want(1, 1, "asked to wait with it"),
+                     NGX_DECLINED);
+    ngx_memzero(&test_state, sizeof(ngx_autocert_state_t));
+    test_plan_names[1].retry = 0;
+
+    test_plan.ca.ndomains = 1;
+    test_plan.ca.domains[0].len = 4;
+    ngx_memcpy(test_plan.ca.domains[0].data, "test", 4);
+    test_plan.ca.domains[0].until = TEST_PLAN_NOW + 9;
+    assert_int_equal(test_plan_want(1, 1, "registered domain"), NGX_DECLINED);
+    assert_int_equal(test_plan_want(2, 1, NULL), NGX_OK);
+    test_plan_names[2].wanted = 0;
+    test_plan.ca.ndomains = 0;
+
+    for (i = 0; i < 290; i++) {
+        ngx_autocert_plan_slot(&test_plan, TEST_PLAN_NOW);
+    }
+
+    assert_int_equal(test_plan_want(1, 1, "three hours"), NGX_DECLINED);
+    test_plan.ca.nslots = 0;
+
+    for (i = 0; i < 3; i++) {
+        ngx_autocert_plan_count(&test_issued, TEST_PLAN_NOW, &test_account);
+    }
+
+    test_issued.life = TEST_PLAN_LIFE;
+    assert_int_equal(test_plan_want(1, 1, "the budget"), NGX_DECLINED);
+    assert_int_equal(test_state.kind, 0);
+}
+
+
+/* Another one is due, also for whoever reads of it after a restart. */
+
+static void
+test_plan_revoked(void **data)
+{
+    (void) data;
+
+    test_plan_only(0);
+    test_plan_issue(1, TEST_PLAN_NOW);
+    assert_true(ngx_autocert_plan_due(&test_plan, 1) > TEST_PLAN_NOW);
+
+    ngx_autocert_plan_revoked(&test_plan, 1, &test_state);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 1), 0);
+    assert_int_equal(test_plan_names[1].wanted, 1);
+
+    test_plan_found(1, TEST_PLAN_NOW, &test_chain, &test_state, 0);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 1), 0);
+    assert_int_equal(test_plan_names[1].look, NGX_AUTOCERT_PLAN_NEVER);
+}
+
+
 static void
 test_plan_contacts(void **data)
 {
@@ -1523,6 +1676,9 @@ main(void)
         test_plan_case(test_plan_found_ahead),
         test_plan_case(test_plan_budget_in_1970),
         test_plan_case(test_plan_clock),
+        test_plan_case(test_plan_wanted),
+        test_plan_case(test_plan_unwanted),
+        test_plan_case(test_plan_revoked),
         test_plan_case(test_plan_contacts),
     };
 
