@@ -2,6 +2,7 @@
 #include "ngx_autocert_driver.h"
 #include "ngx_autocert_choice.h"
 #include "ngx_autocert_client.h"
+#include "ngx_autocert_control.h"
 #include "ngx_autocert_diagnosis.h"
 #include "ngx_autocert_facts.h"
 #include "ngx_autocert_issuer.h"
@@ -31,6 +32,8 @@ typedef struct {
     ngx_autocert_order_t           order;
     ngx_autocert_flow_t            flow;
     EVP_PKEY                      *key;
+    ngx_autocert_jose_key_t        own;         /* key, for a revocation */
+    ngx_autocert_revocation_t      revocation;
     ngx_str_t                      counted;     /* URL of the order */
     char                          *step;        /* logged last */
     unsigned                       anew:1;      /* the order of before is
@@ -45,6 +48,8 @@ typedef struct {
 static ngx_int_t ngx_autocert_driver_pending(ngx_autocert_driver_t *d,
     ngx_autocert_board_challenge_t *challenge);
 static ngx_int_t ngx_autocert_driver_begin(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail);
+static ngx_int_t ngx_autocert_driver_certificate(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
 static ngx_int_t ngx_autocert_driver_order(ngx_autocert_driver_t *d,
     ngx_autocert_fail_t *fail);
@@ -156,6 +161,21 @@ ngx_autocert_driver_start(ngx_uint_t goal, ngx_uint_t index,
 }
 
 
+void
+ngx_autocert_driver_revoke(ngx_uint_t index, ngx_uint_t reason)
+{
+    ngx_str_t               none;
+    ngx_autocert_driver_t  *d = &ngx_autocert_driver;
+
+    ngx_memzero(&d->revocation, sizeof(ngx_autocert_revocation_t));
+    d->revocation.reason = reason;
+    d->revocation.key = &d->own;
+
+    ngx_str_null(&none);
+    ngx_autocert_driver_start(NGX_AUTOCERT_GOAL_REVOCATION, index, &none);
+}
+
+
 static ngx_int_t
 ngx_autocert_driver_begin(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
 {
@@ -175,7 +195,14 @@ ngx_autocert_driver_begin(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
         return NGX_ERROR;
     }
 
+    if (goal == NGX_AUTOCERT_GOAL_REVOCATION
+        && ngx_autocert_driver_certificate(d, fail) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     ngx_autocert_flow_init(&d->flow, d->pool, d->issuer, &d->order, goal);
+    d->flow.revocation = &d->revocation;
 
     if (goal == NGX_AUTOCERT_GOAL_CERTIFICATE) {
         ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
@@ -183,6 +210,55 @@ ngx_autocert_driver_begin(ngx_autocert_driver_t *d, ngx_autocert_fail_t *fail)
                       d->order.url.len ? "going on with" : "beginning",
                       &d->name->name, &d->order.challenge, d->choice.why,
                       &d->helper->acf->ca);
+    }
+
+    return NGX_OK;
+}
+
+
+/* What is to be revoked, and its key. */
+
+static ngx_int_t
+ngx_autocert_driver_certificate(ngx_autocert_driver_t *d,
+    ngx_autocert_fail_t *fail)
+{
+    int                   len;
+    u_char               *p;
+    ngx_int_t             rc;
+    ngx_autocert_pair_t   pair;
+
+    rc = ngx_autocert_store_load(&d->helper->store, d->pool, &d->name->name,
+                                 &pair, fail);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_REFUSED,
+                                 "there is no certificate of it");
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    len = i2d_X509(sk_X509_value(pair.chain->certs, 0), NULL);
+    p = (len > 0) ? ngx_pnalloc(d->pool, len) : NULL;
+    d->revocation.certificate.data = p;
+    d->revocation.certificate.len = len;
+
+    if (p) {
+        (void) i2d_X509(sk_X509_value(pair.chain->certs, 0), &p);
+    }
+
+    ngx_autocert_x509_chain_free(pair.chain);
+
+    d->key = pair.key;
+    d->own.sign = ngx_autocert_signer_sign;
+    d->own.data = ngx_autocert_signer_create(d->key);
+
+    if (p == NULL || d->own.data == NULL
+        || ngx_autocert_jose_public(d->pool, d->key, &d->own) != NGX_OK)
+    {
+        return ngx_autocert_fail(fail, d->pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "no memory");
     }
 
     return NGX_OK;
@@ -426,7 +502,7 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
 }
 
 
-/* One line for each step towards a certificate, however often repeated. */
+/* One line for each step of what is to be told, however often repeated. */
 
 static void
 ngx_autocert_driver_step(ngx_autocert_driver_t *d)
@@ -442,9 +518,13 @@ ngx_autocert_driver_step(ngx_autocert_driver_t *d)
     d->step = step;
     d->log.action = step;
 
-    if (d->flow.goal != NGX_AUTOCERT_GOAL_CERTIFICATE) {
+    if (d->flow.goal != NGX_AUTOCERT_GOAL_CERTIFICATE
+        && d->flow.goal != NGX_AUTOCERT_GOAL_REVOCATION)
+    {
         return;
     }
+
+    ngx_autocert_control_step(d->index, step);
 
     ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
                   "autocert: %s, name: %V", step, &d->name->name);
@@ -941,6 +1021,7 @@ ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
     outcome.fail = fail;
     outcome.log = &d->log;
     outcome.anew = d->anew;
+    outcome.already = d->revocation.already;
 
     pool = d->pool;
 
@@ -968,6 +1049,9 @@ ngx_autocert_driver_free(ngx_autocert_driver_t *d)
 
     EVP_PKEY_free(d->key);
     d->key = NULL;
+
+    ngx_autocert_signer_free(d->own.data);
+    d->own.data = NULL;
 
     if (d->pool) {
         ngx_destroy_pool(d->pool);

@@ -24,6 +24,7 @@ typedef struct {
     ngx_str_t                *account;  /* URL; NULL if there is none yet */
     ngx_log_t                *log;      /* knows the name and the step */
     unsigned                  anew:1;   /* in place of the order of before */
+    unsigned                  already:1;    /* was revoked before */
 } ngx_autocert_outcome_t;
 
 
@@ -43,6 +44,9 @@ ngx_int_t ngx_autocert_driver_init(ngx_autocert_helper_t *helper,
  */
 void ngx_autocert_driver_start(ngx_uint_t goal, ngx_uint_t index,
     ngx_str_t *certid);
+
+/* Likewise, revokes the certificate of a name; reason: RFC 5280, 5.3.1. */
+void ngx_autocert_driver_revoke(ngx_uint_t index, ngx_uint_t reason);
 
 /*
  * Makes the challenge of the order under way, be it another process's,

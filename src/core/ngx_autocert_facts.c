@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_facts.h"
 #include "ngx_autocert_choice.h"
+#include "ngx_autocert_control.h"
 #include "ngx_autocert_solver.h"
 
 #include <openssl/obj_mac.h>
@@ -359,6 +360,7 @@ ngx_autocert_facts_tell(ngx_uint_t index)
     }
 
     ngx_autocert_board_tell(ngx_autocert_facts.board, index);
+    ngx_autocert_control_changed(index);
 }
 
 

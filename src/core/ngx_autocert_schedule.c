@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_schedule.h"
 #include "ngx_autocert_choice.h"
+#include "ngx_autocert_control.h"
 #include "ngx_autocert_driver.h"
 #include "ngx_autocert_facts.h"
 #include "ngx_autocert_issuer.h"
@@ -27,6 +28,9 @@ typedef struct {
     ngx_uint_t                index;    /* of the name that it is for */
     ngx_autocert_chain_t      chain;    /* of it; without its certs */
     ngx_event_t               event;
+    ngx_uint_t                revoked;  /* index of the name ... */
+    ngx_uint_t                reason;
+    unsigned                  revoke:1; /* ... whose certificate is to be */
     unsigned                  ready:1;
     unsigned                  busy:1;
     unsigned                  told:1;   /* that another has the lock */
@@ -54,6 +58,10 @@ static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_moved(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s,
     time_t until);
+static void ngx_autocert_schedule_left(ngx_autocert_schedule_t *s,
+    ngx_autocert_plan_next_t *next);
+static void ngx_autocert_schedule_told(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, char *why);
 static void ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_next_t *next, ngx_pool_t *pool);
 static ngx_int_t ngx_autocert_schedule_look(ngx_autocert_schedule_t *s,
@@ -85,6 +93,8 @@ static void ngx_autocert_schedule_wanted(ngx_autocert_schedule_t *s,
     ngx_uint_t rc);
 static void ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome);
+static void ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_pool_t *pool);
 static void ngx_autocert_schedule_put(ngx_autocert_schedule_t *s,
     ngx_uint_t index, ngx_autocert_state_t *state, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
@@ -158,6 +168,7 @@ ngx_autocert_schedule_stop(void)
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
     ngx_autocert_sweep_stop();
+    ngx_autocert_control_stop();
 
     if (s->event.timer_set) {
         ngx_del_timer(&s->event);
@@ -426,6 +437,7 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
 
     if (rc == NGX_OK) {
         ngx_autocert_schedule_complete(s);
+        ngx_autocert_control_start(s->helper);
     }
 
     if (rc == NGX_AGAIN && !s->told) {
@@ -529,6 +541,15 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
 
     ngx_autocert_schedule_clock(s);
 
+    if (s->revoke) {
+        s->revoke = 0;
+        s->busy = 1;
+        s->index = s->revoked;
+        s->goal = NGX_AUTOCERT_GOAL_REVOCATION;
+        ngx_autocert_driver_revoke(s->index, s->reason);
+        return;
+    }
+
     ngx_autocert_plan_next(&s->plan, ngx_time(), ngx_current_msec, &next);
 
     if ((s->plan.moved || s->plan.changed)
@@ -553,8 +574,41 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
     ngx_destroy_pool(pool);
 
     if (!s->busy) {
+        ngx_autocert_schedule_left(s, &next);
         ngx_add_timer(&s->event, 1);
     }
+}
+
+
+/* Nothing was begun: whoever waits for that is told, at least so much. */
+
+static void
+ngx_autocert_schedule_left(ngx_autocert_schedule_t *s,
+    ngx_autocert_plan_next_t *next)
+{
+    if (next->what == NGX_AUTOCERT_PLAN_ORDER
+        && s->plan.names[next->index].wanted)
+    {
+        s->plan.names[next->index].wanted = 0;
+        ngx_autocert_schedule_told(s, next->index, "it could not be begun, "
+                                   "NGINX's log says why");
+    }
+}
+
+
+static void
+ngx_autocert_schedule_told(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    char *why)
+{
+    ngx_autocert_fail_t  fail;
+
+    ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+    fail.kind = NGX_AUTOCERT_FAIL_INTERNAL;
+    fail.why.data = (u_char *) why;
+    fail.why.len = ngx_strlen(why);
+
+    ngx_autocert_control_end(index, &fail,
+                             ngx_autocert_plan_due(&s->plan, index));
 }
 
 
@@ -770,6 +824,9 @@ ngx_autocert_schedule_unread(ngx_autocert_schedule_t *s, ngx_uint_t index,
 
     ngx_autocert_schedule_later(s, index);
 
+    s->plan.names[index].wanted = 0;
+    ngx_autocert_control_end(index, fail, s->plan.names[index].retry);
+
     if (s->plan.names[index].unread) {
         return;
     }
@@ -867,8 +924,10 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
     pool = ngx_create_pool(4096, s->helper->log);
 
     if (pool == NULL) {
+        s->plan.names[outcome->index].wanted = 0;
         s->plan.names[outcome->index].retry = ngx_time()
                                    + NGX_AUTOCERT_SCHEDULE_LOOK / 1000;
+        ngx_autocert_schedule_told(s, outcome->index, "no memory");
         ngx_add_timer(&s->event, NGX_AUTOCERT_SCHEDULE_LOOK);
         return;
     }
@@ -878,10 +937,19 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
     case NGX_AUTOCERT_GOAL_CERTIFICATE:
         ngx_autocert_schedule_certificate(s, outcome, pool);
         ngx_autocert_facts_busy(outcome->index, 0);
+
+        if (outcome->fail == NULL) {
+            ngx_autocert_control_end(outcome->index, NULL, 0);
+        }
+
         break;
 
     case NGX_AUTOCERT_GOAL_WINDOW:
         ngx_autocert_schedule_window(s, outcome, pool);
+        break;
+
+    case NGX_AUTOCERT_GOAL_REVOCATION:
+        ngx_autocert_schedule_revocation(s, outcome, pool);
         break;
 
     default: /* NGX_AUTOCERT_GOAL_CONTACTS */
@@ -1034,6 +1102,7 @@ ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
     name += index;
 
     ngx_autocert_facts_failed(index, fail);
+    ngx_autocert_control_end(index, fail, next);
 
     level = (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
              || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)
@@ -1200,6 +1269,62 @@ ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
 }
 
 
+/* A certificate that was revoked is served until there is another one. */
+
+static void
+ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
+    ngx_autocert_outcome_t *outcome, ngx_pool_t *pool)
+{
+    char                  *cut;
+    ngx_str_t              detail;
+    ngx_autocert_fail_t    fail;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_state_t   state;
+
+    name = s->helper->acf->names.elts;
+    name += outcome->index;
+
+    if (outcome->fail) {
+        cut = ngx_autocert_schedule_detail(s, outcome->fail,
+                                           2 * name->name.len, &detail);
+
+        ngx_log_error(NGX_LOG_ERR, outcome->log, 0,
+                      "autocert: the certificate of \"%V\" is not revoked: "
+                      "%V%s%V%s%s", &name->name, &outcome->fail->why,
+                      detail.len ? " (" : "", &detail, cut,
+                      detail.len ? ")" : "");
+
+        ngx_autocert_control_end(outcome->index, outcome->fail, 0);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                  "autocert: the certificate of \"%V\" %s revoked, another "
+                  "one with another key is ordered, CA: %V", &name->name,
+                  outcome->already ? "was" : "is", &s->helper->acf->ca);
+
+    if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                     &state, &fail)
+        == NGX_ERROR
+        && !fail.damaged)
+    {
+        ngx_autocert_schedule_unread(s, outcome->index, &fail);
+        return;
+    }
+
+    ngx_autocert_control_revoked(outcome->index, outcome->already);
+    ngx_autocert_plan_revoked(&s->plan, outcome->index, &state);
+    ngx_autocert_facts_state(outcome->index, &state);
+    ngx_autocert_schedule_put(s, outcome->index, &state, pool, NULL);
+
+    if (s->plan.names[outcome->index].never) {
+        ngx_autocert_schedule_told(s, outcome->index, "no other certificate "
+                                   "is ordered for the name, which has no "
+                                   "\"listen\" that can answer the CA");
+    }
+}
+
+
 /* Where the store is what failed, that is said already. */
 
 static void
@@ -1278,6 +1403,118 @@ ngx_autocert_schedule_put_ca(ngx_autocert_schedule_t *s,
                       "autocert: what is to be remembered of the CA can't be "
                       "written: %V", &wrong.why);
     }
+}
+
+
+ngx_int_t
+ngx_autocert_schedule_renew(ngx_uint_t index, ngx_uint_t force,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail)
+{
+    ngx_int_t                 rc;
+    ngx_autocert_name_t      *name;
+    ngx_autocert_state_t      state;
+    ngx_autocert_issued_t     issued;
+    ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
+
+    name = s->helper->acf->names.elts;
+    name += index;
+
+    if ((s->busy && s->goal == NGX_AUTOCERT_GOAL_CERTIFICATE
+         && s->index == index)
+        || s->plan.names[index].wanted)
+    {
+        return NGX_OK;
+    }
+
+    if ((ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                      &state, fail)
+         == NGX_ERROR
+         && !fail->damaged)
+        || (ngx_autocert_store_issued_get(&s->helper->store, pool,
+                                          &s->helper->acf->ca, &name->name,
+                                          &issued, fail)
+            == NGX_ERROR
+            && !fail->damaged))
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_autocert_plan_want(&s->plan, index, ngx_time(), force, &state,
+                                &issued, pool, fail);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                  "autocert: a certificate for \"%V\" is asked for by "
+                  "nginx-autocert%s", &name->name,
+                  force ? ", by force" : "");
+
+    if (!s->busy) {
+        ngx_add_timer(&s->event, 1);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_autocert_schedule_revoke(ngx_uint_t index, ngx_uint_t reason,
+    ngx_pool_t *pool, ngx_autocert_fail_t *fail)
+{
+    ngx_autocert_name_t      *name;
+    ngx_autocert_state_t      state;
+    ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
+
+    name = s->helper->acf->names.elts;
+    name += index;
+
+    if (s->revoke || (s->busy && s->goal == NGX_AUTOCERT_GOAL_REVOCATION)) {
+        (void) ngx_autocert_fail(fail, pool, NGX_AUTOCERT_FAIL_INTERNAL,
+                                 "another revocation is under way");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                     &state, fail)
+        == NGX_ERROR
+        && !fail->damaged)
+    {
+        return NGX_ERROR;
+    }
+
+    if (state.issuer.len
+        && (state.issuer.len != s->helper->acf->ca.len
+            || ngx_memcmp(state.issuer.data, s->helper->acf->ca.data,
+                          state.issuer.len)
+               != 0))
+    {
+        (void) ngx_autocert_fail(fail, pool, NGX_AUTOCERT_FAIL_CONFIGURATION,
+                                 "its certificate is of another CA: %V",
+                                 &state.issuer);
+        return NGX_DECLINED;
+    }
+
+    if (ngx_autocert_plan_paused(&s->plan, ngx_time(), pool, fail) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
+                  "autocert: the revocation of the certificate of \"%V\" is "
+                  "asked for by nginx-autocert, for reason %ui", &name->name,
+                  reason);
+
+    s->revoke = 1;
+    s->revoked = index;
+    s->reason = reason;
+
+    if (!s->busy) {
+        ngx_add_timer(&s->event, 1);
+    }
+
+    return NGX_OK;
 }
 
 
