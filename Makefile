@@ -14,11 +14,11 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all asan asan-nginx ucontext deps deps-test unit ctgrind fuzz fuzz-coverage \
-        simulate e2e e2e-asan \
+.PHONY: all asan asan-nginx ucontext deps deps-test unit ctgrind fuzz \
+        fuzz-coverage simulate e2e e2e-asan \
         lint analyse check check-deep check-matrix bench demo help clean FORCE
 
-all: $(SHARED)		## both modules, in build/
+all: $(SHARED) $(BUILD)/nginx-autocert	## both modules and the command, in build/
 
 deps:
 	@scripts/install-deps build
@@ -37,6 +37,19 @@ $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 	    CC="$(CC) -Wextra -Wshadow -Wmissing-prototypes" objs/$(@F)
 	@cmp -s $(OBJS)/$(@F) $@ || { cp $(OBJS)/$(@F) $@.new; mv $@.new $@; \
 	    echo '  module  '$(@F); }
+
+# the command: our parser of JSON, and nothing of NGINX but its headers
+
+COMMAND_SRCS = $(wildcard cmd/*.c) src/base/ngx_autocert_json.c
+COMMAND_DEPS = $(COMMAND_SRCS) cmd/command.h src/ngx_autocert.h \
+               src/base/ngx_autocert_json.h $(BUILD)/nginx.inputs
+COMMAND_CC   = -g -O2 $(WARN) -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+               -fPIE -pie -ffunction-sections -Wl,--gc-sections,-z,relro,-z,now \
+               $(NGX_INCS) $(COMMAND_SRCS)
+
+$(BUILD)/nginx-autocert: $(COMMAND_DEPS)
+	@$(CC) -o $@ $(COMMAND_CC)
+	@echo '  command  '$(@F)
 
 # under ASan, which knows of the fibers, and UBSan, in build/asan
 # (E2E_ASAN=1 make e2e runs it with libasan before all other libraries)
