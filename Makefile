@@ -296,9 +296,9 @@ $(BUILD)/wrap.so $(BUILD)/taken.so: $(BUILD)/%.so: tests/e2e/%.c \
 $(BUILD)/%.so: tests/e2e/%.c
 	@gcc -g -O2 $(WARN) -shared -fPIC -o $@ $<
 
-E2E_PARTS = $(addprefix $(BUILD)/,memscan hostile stream wrap.so taken.so \
-              nostack.so clock.so crash.so fault.so bench/handshakes \
-              bench/waits.so)
+E2E_PARTS = $(addprefix $(BUILD)/,nginx-autocert memscan hostile stream \
+              wrap.so taken.so nostack.so clock.so crash.so fault.so \
+              bench/handshakes bench/waits.so)
 
 e2e: $(SHARED) $(E2E_PARTS)
 e2e:	## end to end (E2E=arguments for pytest)
@@ -354,7 +354,7 @@ check-deep:		## what takes too long for each change
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m deep test_valgrind.py
 	@cd tests/e2e && $(PYTHON) -B -m pytest -m 'deep or not deep' \
 	    test_budget.py test_cannot.py test_changes.py test_clock.py \
-	    test_crashes.py test_drain.py test_fairness.py test_holds.py \
+	    test_command.py test_crashes.py test_drain.py test_fairness.py test_holds.py \
 	    test_lifecycle.py test_pauses.py test_resume.py test_soak.py \
 	    test_windows.py
 

@@ -25,6 +25,8 @@
 #define COMMAND_REFUSED  3      /* not tried: not due, over budget, ... */
 #define COMMAND_NOBODY   4      /* there is none to be asked */
 
+#define COMMAND_UNKNOWN  3      /* of check */
+
 
 typedef struct {
     char       *path;           /* of the store */

@@ -91,10 +91,13 @@ static long command_set_days(const char *text);
 static long command_set_reason(const char *text);
 
 
+static int  command_wrong = COMMAND_USAGE;
+
+
 int
 main(int argc, char **argv)
 {
-    int                    option;
+    int                    i, option;
     char                  *word;
     command_t              command;
     const command_word_t  *w;
@@ -104,6 +107,12 @@ main(int argc, char **argv)
     command.reason = -1;
     command.warning = -1;
     command.critical = -1;
+
+    for (i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        if (strcmp(argv[i], "check") == 0) {
+            command_wrong = COMMAND_UNKNOWN;
+        }
+    }
 
     for ( ;; ) {
         option = getopt_long(argc, argv, "p:jfr:w:c:hV", command_options,
@@ -117,7 +126,7 @@ main(int argc, char **argv)
 
     if (optind == argc) {
         (void) fputs(command_help, stderr);
-        return COMMAND_USAGE;
+        return command_wrong;
     }
 
     word = argv[optind++];
@@ -238,8 +247,6 @@ command_set_reason(const char *text)
 }
 
 
-/* What check says goes to Nagios, which knows 2 for another thing. */
-
 static int
 command_usage(const char *fmt, ...)
 {
@@ -257,7 +264,7 @@ command_usage(const char *fmt, ...)
 
     (void) fputs("nginx-autocert --help lists what there is\n", stderr);
 
-    return COMMAND_USAGE;
+    return command_wrong;
 }
 
 

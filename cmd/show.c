@@ -26,8 +26,8 @@ static void command_row(const char *label, const char *fmt, ...)
 static void command_error_rows(command_line_t *line);
 static int command_check_name(command_t *command, command_line_t *line,
     time_t now, char *why, size_t size);
-static int command_wanted(command_t *command, command_names_t *names,
-    command_line_t *line, int *seen);
+static int command_wanted(command_t *command, command_line_t *line,
+    int *seen);
 
 
 /* All that the helper has to say; --json: it is said as it comes. */
@@ -305,7 +305,7 @@ command_check(command_t *command)
         printf("AUTOCERT UNKNOWN - no answer from NGINX's helper in %s\n",
                command->path);
         command_names_free(&names);
-        return 3;
+        return COMMAND_UNKNOWN;
     }
 
     qsort(names.names, names.n, sizeof(command_line_t), command_worse);
@@ -322,7 +322,7 @@ command_check(command_t *command)
     for (i = 0; i < names.n; i++) {
         line = &names.names[i];
 
-        if (!command_wanted(command, &names, line, &seen)) {
+        if (!command_wanted(command, line, &seen)) {
             continue;
         }
 
@@ -351,7 +351,7 @@ command_check(command_t *command)
         printf("AUTOCERT UNKNOWN - NGINX obtains no certificate for %s\n",
                command->args[0]);
         command_names_free(&names);
-        return 3;
+        return COMMAND_UNKNOWN;
     }
 
     if (least == LONG_MAX) {
@@ -376,12 +376,9 @@ command_check(command_t *command)
 /* Is it one of those that are asked about?  Without any, all are. */
 
 static int
-command_wanted(command_t *command, command_names_t *names,
-    command_line_t *line, int *seen)
+command_wanted(command_t *command, command_line_t *line, int *seen)
 {
     int  i, found;
-
-    (void) names;
 
     if (command->nargs == 0) {
         return 1;

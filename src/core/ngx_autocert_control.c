@@ -83,6 +83,8 @@ static ngx_int_t ngx_autocert_control_watch(
 static void ngx_autocert_control_fill(ngx_autocert_control_client_t *client);
 static void ngx_autocert_control_fill_changed(
     ngx_autocert_control_client_t *client);
+static void ngx_autocert_control_tell(ngx_autocert_control_client_t *client,
+    ngx_uint_t index);
 static void ngx_autocert_control_send(ngx_autocert_control_client_t *client);
 static ngx_uint_t ngx_autocert_control_more(
     ngx_autocert_control_client_t *client);
@@ -605,14 +607,18 @@ ngx_autocert_control_do(ngx_autocert_control_client_t *client,
 {
     ngx_int_t               rc;
     ngx_autocert_fail_t     fail;
+    ngx_autocert_name_t    *name;
     ngx_autocert_helper_t  *helper;
 
     helper = ngx_autocert_control.helper;
+    name = helper->acf->names.elts;
     rc = NGX_OK;
 
     if (request->name.len
-        && ngx_autocert_find_name(helper->acf, &request->name, &client->index)
-           != NGX_OK)
+        && (ngx_autocert_find_name(helper->acf, &request->name,
+                                   &client->index)
+            != NGX_OK
+            || name[client->index].bootstrap))
     {
         ngx_autocert_control_answer(client, "unknown", NULL, 0);
         return;
@@ -686,7 +692,7 @@ ngx_autocert_control_fill(ngx_autocert_control_client_t *client)
         }
 
         if (client->next < n) {
-            ngx_autocert_control_report(client, client->next++);
+            ngx_autocert_control_tell(client, client->next++);
             continue;
         }
 
@@ -724,7 +730,23 @@ ngx_autocert_control_fill_changed(ngx_autocert_control_client_t *client)
         client->changed[i / 8] &= ~(1 << i % 8);
         client->nchanged--;
 
-        ngx_autocert_control_report(client, i);
+        ngx_autocert_control_tell(client, i);
+    }
+}
+
+
+/* What is never ordered is none of the names that anybody asks about. */
+
+static void
+ngx_autocert_control_tell(ngx_autocert_control_client_t *client,
+    ngx_uint_t index)
+{
+    ngx_autocert_name_t  *name;
+
+    name = ngx_autocert_control.helper->acf->names.elts;
+
+    if (!name[index].bootstrap) {
+        ngx_autocert_control_report(client, index);
     }
 }
 

@@ -19,7 +19,8 @@ from .fakeca import Reply, problem, unb64
 PATHS = {"dir": "directory", "nonce-plz": "nonce", "sign-me-up": "account",
          "my-account": "contacts", "order-plz": "order", "my-order": "poll",
          "authZ": "authz", "chalZ": "challenge", "finalize-order": "finalize",
-         "certZ": "certificate", "renewal-info": "renewal-info",
+         "certZ": "certificate", "revoke-cert": "revoke",
+         "renewal-info": "renewal-info",
          "draft-ietf-acme-ari-03": "renewal-info"}
 
 HOP = {"connection", "content-length", "transfer-encoding", "keep-alive"}
@@ -105,7 +106,7 @@ class Proxy:
 
     The kinds of requests: directory, nonce, account, contacts (of an
     account), order (a new one), poll (of one), authz, challenge, finalize,
-    certificate, renewal-info.  Rules of a kind are asked in their order.
+    certificate, revoke, renewal-info.  Rules of a kind are asked in their order.
     """
 
     def __init__(self, dir, pebble, port=14001):
