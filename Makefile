@@ -43,9 +43,9 @@ $(BUILD)/ngx_%_module.so: $(BUILD)/nginx.inputs FORCE
 COMMAND_SRCS = $(wildcard cmd/*.c) src/base/ngx_autocert_json.c
 COMMAND_DEPS = $(COMMAND_SRCS) cmd/command.h src/ngx_autocert.h \
                src/base/ngx_autocert_json.h $(BUILD)/nginx.inputs
-COMMAND_CC   = -g -O2 $(WARN) -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
-               -fPIE -pie -ffunction-sections -Wl,--gc-sections,-z,relro,-z,now \
-               $(NGX_INCS) $(COMMAND_SRCS)
+COMMAND_CC   = -g -O2 $(WARN) -D_FORTIFY_SOURCE=2 \
+               -fstack-protector-strong -fPIE -pie -ffunction-sections \
+               -Wl,--gc-sections,-z,relro,-z,now $(NGX_INCS) $(COMMAND_SRCS)
 
 $(BUILD)/nginx-autocert: $(COMMAND_DEPS)
 	@$(CC) -o $@ $(COMMAND_CC)

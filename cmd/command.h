@@ -82,6 +82,7 @@ typedef struct {
     char        *error_cause;
     int64_t      attempts;
     int64_t      budget;        /* -1: not known */
+    int          grade;         /* check's own */
 } command_line_t;
 
 

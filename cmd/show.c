@@ -16,6 +16,17 @@ typedef struct {
 } command_names_t;
 
 
+typedef struct {
+    time_t           now;
+    int              grade;         /* the worst */
+    int              seen;          /* of those that were asked about */
+    long             least;         /* days */
+    size_t           n;
+    size_t           bad;
+    char             all[1024];
+} command_check_t;
+
+
 static int command_names(command_t *command, command_names_t *names,
     const char *what, const char *name);
 static void command_names_free(command_names_t *names);
@@ -24,6 +35,10 @@ static int command_grade(const command_line_t *line);
 static void command_row(const char *label, const char *fmt, ...)
     __attribute__ ((format (printf, 2, 3)));
 static void command_error_rows(command_line_t *line);
+static void command_check_one(command_t *command, command_line_t *line,
+    command_check_t *check);
+static void command_check_print(command_t *command, command_names_t *names,
+    command_check_t *check);
 static int command_check_name(command_t *command, command_line_t *line,
     time_t now, char *why, size_t size);
 static int command_wanted(command_t *command, command_line_t *line,
@@ -289,87 +304,129 @@ command_error_rows(command_line_t *line)
 int
 command_check(command_t *command)
 {
-    int               rc, grade, worst, seen;
-    char              why[256], all[1024];
-    long              least, left;
-    size_t            i, n, bad, len;
-    time_t            now;
-    command_line_t   *line;
-    command_names_t   names;
-
-    static const char  *words[] = { "OK", "WARNING", "CRITICAL", "UNKNOWN" };
+    int              rc;
+    size_t           i;
+    command_check_t  check;
+    command_names_t  names;
 
     rc = command_names(command, &names, "list", NULL);
 
     if (rc != COMMAND_OK) {
-        printf("AUTOCERT UNKNOWN - no answer from NGINX's helper in %s\n",
-               command->path);
+        printf(command->json
+               ? "{\"status\":\"UNKNOWN\"}\n"
+               : "AUTOCERT UNKNOWN - NGINX's helper does not answer\n");
         command_names_free(&names);
         return COMMAND_UNKNOWN;
     }
 
     qsort(names.names, names.n, sizeof(command_line_t), command_worse);
 
-    now = time(NULL);
-    worst = 0;
-    least = LONG_MAX;
-    bad = 0;
-    len = 0;
-    n = 0;
-    seen = 0;
-    all[0] = '\0';
+    memset(&check, 0, sizeof(command_check_t));
+    check.now = time(NULL);
+    check.least = LONG_MAX;
 
     for (i = 0; i < names.n; i++) {
-        line = &names.names[i];
-
-        if (!command_wanted(command, line, &seen)) {
-            continue;
-        }
-
-        n++;
-        grade = command_check_name(command, line, now, why, sizeof(why));
-
-        if (*line->not_after) {
-            left = command_days(command_time(line->not_after), now);
-            least = (left < least) ? left : least;
-        }
-
-        if (grade == 0) {
-            continue;
-        }
-
-        bad++;
-        worst = (grade > worst) ? grade : worst;
-
-        if (len + strlen(line->name) + strlen(why) + 4 < sizeof(all)) {
-            len += snprintf(all + len, sizeof(all) - len, "%s%s: %s",
-                            len ? "; " : "", line->name, why);
+        if (command_wanted(command, &names.names[i], &check.seen)) {
+            command_check_one(command, &names.names[i], &check);
         }
     }
 
-    if (seen < command->nargs) {
-        printf("AUTOCERT UNKNOWN - NGINX obtains no certificate for %s\n",
-               command->args[0]);
-        command_names_free(&names);
-        return COMMAND_UNKNOWN;
+    if (check.least == LONG_MAX) {
+        check.least = 0;
     }
 
-    if (least == LONG_MAX) {
-        least = 0;
+    if (check.seen < command->nargs) {
+        check.grade = COMMAND_UNKNOWN;
+        snprintf(check.all, sizeof(check.all), "no certificate is obtained "
+                 "for some of these names");
     }
 
-    if (worst) {
-        printf("AUTOCERT %s - %zu of %zu names: %s", words[worst], bad, n,
-               all);
-    } else {
-        printf("AUTOCERT OK - %zu names, the next end in %ld days", n, least);
-    }
-
-    printf(" | names=%zu bad=%zu days_left=%ld\n", n, bad, least);
-
+    command_check_print(command, &names, &check);
     command_names_free(&names);
 
-    return worst;
+    return check.grade;
+}
+
+
+static void
+command_check_one(command_t *command, command_line_t *line,
+    command_check_t *check)
+{
+    long    left;
+    char   *p, why[256];
+    size_t  len;
+
+    check->n++;
+    line->grade = command_check_name(command, line, check->now, why,
+                                     sizeof(why));
+
+    if (*line->not_after) {
+        left = command_days(command_time(line->not_after), check->now);
+        check->least = (left < check->least) ? left : check->least;
+    }
+
+    if (line->grade == 0) {
+        return;
+    }
+
+    check->bad++;
+    check->grade = (line->grade > check->grade) ? line->grade : check->grade;
+
+    len = strlen(check->all);
+
+    if (len + strlen(line->name) + strlen(why) + 5 < sizeof(check->all)) {
+        p = stpcpy(check->all + len, len ? "; " : "");
+        p = stpcpy(p, line->name);
+        p = stpcpy(p, ": ");
+        (void) stpcpy(p, why);
+    }
+}
+
+
+static void
+command_check_print(command_t *command, command_names_t *names,
+    command_check_t *check)
+{
+    char    *comma;
+    size_t   i;
+
+    static const char  *words[] = { "OK", "WARNING", "CRITICAL", "UNKNOWN" };
+
+    if (command->json) {
+        printf("{\"status\":\"%s\",\"names\":%zu,\"bad\":%zu,"
+               "\"days_left\":%ld,\"attention\":[", words[check->grade],
+               check->n, check->bad, check->least);
+
+        for (comma = "", i = 0; i < names->n; i++) {
+            if (names->names[i].grade) {
+                printf("%s%s", comma, names->names[i].report);
+                comma = ",";
+            }
+        }
+
+        puts("]}");
+        return;
+    }
+
+    printf("AUTOCERT %s - ", words[check->grade]);
+
+    switch (check->grade) {
+
+    case 0:
+        printf("%zu names, the next end in %ld days", check->n,
+               check->least);
+        break;
+
+    case COMMAND_UNKNOWN:
+        printf("%s", check->all);
+        break;
+
+    default:
+        printf("%zu of %zu names: %s", check->bad, check->n, check->all);
+    }
+
+    printf(" | names=%zu bad=%zu days_left=%ld\n", check->n, check->bad,
+           check->least);
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from support import tls
 from support.certs import Authority
 from support.engine import conf, issued, settled, some, state
-from support.nginx import BUILD
+from support.nginx import BUILD, TOP
 from support.wait import wait_for
 
 COMMAND = f"{BUILD}/nginx-autocert"
@@ -383,6 +383,12 @@ def test_check(nginx, pebble, dns):
     assert run(server, "check", "example.com").returncode == 0
     assert run(server, "check", "nowhere.test").returncode == 3
 
+    done = run(server, "check", "--json")
+    assert done.returncode == 2
+    [told] = lines(done.stdout)
+    assert (told["status"], told["names"], told["bad"]) == ("CRITICAL", 2, 1)
+    assert [r["name"] for r in told["attention"]] == ["www.example.com"]
+
 
 def test_watch(obtained, place):
     """What is there is no news; a reload and a crash lose and double none."""
@@ -468,6 +474,50 @@ def test_watch_ends(server):
         assert [(e["event"], e.get("days")) for e in watch.events] == [
             ("renewed", None), ("expiring", 3), ("renewed", None),
             ("expiring", 1)]
+
+
+COMPLETE = """
+    PATH=%s:$PATH
+    source %s/completion/nginx-autocert
+    COMP_WORDS=(nginx-autocert %s)
+    COMP_CWORD=%d
+    _nginx_autocert 2> /dev/null
+    echo "${COMPREPLY[@]}"
+"""
+
+
+def test_completion(server):
+    def complete(*words):
+        script = COMPLETE % (BUILD, TOP, " ".join(f"'{w}'" for w in words),
+                             len(words))
+        return subprocess.run(["bash", "-c", script], timeout=20, text=True,
+                              stdout=subprocess.PIPE).stdout.split()
+
+    store = "--path", f"{server.dir}/store"
+    assert complete("re") == ["renew", "revoke"]
+    assert complete(*store, "show", "w") == ["www.example.com"]
+    assert complete(*store, "renew", "example.com", "") == NAMES.split()
+    assert complete("revoke", "--reason", "k") == ["keyCompromise"]
+    assert "--force" in complete("renew", "--")
+
+
+def test_manual():
+    """Each option and each variable is in it, and mandoc has no complaint."""
+
+    page = f"{TOP}/man/nginx-autocert.8"
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.stdout == "" and done.returncode == 0
+    text = subprocess.run(["mandoc", "-Tascii", page], text=True, check=True,
+                          stdout=subprocess.PIPE).stdout
+    text = re.sub(".\b", "", text)
+    told = subprocess.run([COMMAND, "--help"], text=True, check=True,
+                          stdout=subprocess.PIPE).stdout
+    for option in re.findall(r"--[a-z]+", told):
+        assert option in text, option
+    with open(f"{TOP}/cmd/watch.c") as f:
+        for variable in re.findall("AUTOCERT_[A-Z_]+", f.read()):
+            assert variable in text, variable
 
 
 def test_the_socket(server):
