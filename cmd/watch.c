@@ -48,6 +48,8 @@ static command_known_t *command_watch_find(command_watch_t *watch,
     const char *name, int *fresh);
 static void command_watch_name(command_watch_t *watch,
     command_line_t *line);
+static int command_watch_failing(command_known_t *known,
+    command_line_t *line);
 static void command_watch_ends(command_watch_t *watch,
     command_known_t *known);
 static void command_watch_event(command_watch_t *watch,
@@ -260,7 +262,7 @@ command_watch_name(command_watch_t *watch, command_line_t *line)
     known->present = 1;
 
     had = (*known->serial != '\0');
-    failing = (line->attempts != 0);
+    failing = command_watch_failing(known, line);
 
     known->report = command_copy(known->report, line->report);
     known->not_before = command_time(line->not_before);
@@ -287,6 +289,22 @@ command_watch_name(command_watch_t *watch, command_line_t *line)
     known->failing = failing;
 
     command_watch_ends(watch, known);
+}
+
+
+/* The next try does not end it; what comes of one does. */
+
+static int
+command_watch_failing(command_known_t *known, command_line_t *line)
+{
+    if (line->attempts
+        || (*line->error_why && strcmp(line->state, "held") == 0))
+    {
+        return 1;
+    }
+
+    return known->failing && *line->error_why
+           && strcmp(known->serial, line->serial) == 0;
 }
 
 
@@ -416,7 +434,7 @@ command_watch_environment(command_watch_t *watch, command_known_t *known,
 
     text[0] = '\0';
 
-    if (line && *line->error_why && line->attempts) {
+    if (line && *line->error_why) {
         (void) snprintf(text, sizeof(text), "%s%s%s%s", line->error_why,
                         *line->error_detail ? " (" : "", line->error_detail,
                         *line->error_detail ? ")" : "");

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from support import tls
 from support.certs import Authority
 from support.engine import conf, issued, settled, some, state
+from support.fakeca import problem
 from support.nginx import BUILD, TOP
 from support.wait import wait_for
 
@@ -442,8 +444,13 @@ def test_watch_new_names(nginx, pebble, dns):
     with Watch(server) as watch:
         server.start()
         assert watch.wait(1, 60)["event"] == "issued"
+        # it sees nothing until all is over
+        watch.process.send_signal(signal.SIGSTOP)
         server.write(conf(ca, f"{NAMES} a.test"))
         server.reload()
+        issued(server, "a.test")
+        server.wait_log('no certificate for "www.example.com"', 60)
+        watch.process.send_signal(signal.SIGCONT)
         watch.wait(3, 60)
         assert sorted(watch.saw()[1:]) == [("failing", "www.example.com"),
                                            ("issued", "a.test")]
@@ -461,7 +468,7 @@ def test_watch_ends(server):
     mark = server.mark()
     server.reload()
     server.wait_log("start autocert helper", 30, since=mark)
-    settled(server)
+    assert run(server, "list").returncode == 0
     mine = Authority()
     pair = mine.issue("example.com", life=60 * 3600, age=80 * DAY)
     with Watch(server) as watch:
@@ -474,6 +481,32 @@ def test_watch_ends(server):
         assert [(e["event"], e.get("days")) for e in watch.events] == [
             ("renewed", None), ("expiring", 3), ("renewed", None),
             ("expiring", 1)]
+
+        # another helper tells of it again, and it is no news
+        mark = server.mark()
+        server.reload()
+        server.wait_log("start autocert helper", 30, since=mark)
+        watched(server)
+        mine.issue("example.com").store(store, "example.com")
+        watch.wait(5)
+        assert watch.saw()[4:] == [("renewed", "example.com")]
+
+
+def test_watch_a_ca_that_is_gone(nginx, dns, fakeca):
+    """It is the CA's failure, and the names' as well; told once."""
+
+    ca = fakeca()
+    ca.answer("directory", problem(404, "malformed", "no such thing"),
+              times=None)
+    server = nginx(conf(ca))
+    with Watch(server) as watch:
+        server.start()
+        event = watch.wait(1)
+        assert event["event"] == "failing"
+        assert event["report"]["state"] == "held"
+        assert run(server, "renew", "example.com").returncode == 1
+        run(server, "list")
+        assert watch.saw() == [("failing", "example.com")]
 
 
 COMPLETE = """
