@@ -6,9 +6,14 @@
 #include "../base/ngx_autocert_json.h"
 
 
-#define NGX_AUTOCERT_FAIL_WHY  512
+#define NGX_AUTOCERT_FAIL_WHY         512
+#define NGX_AUTOCERT_FAIL_TOKEN       22    /* RFC 8555, 8: 128 bits at least */
+#define NGX_AUTOCERT_FAIL_THUMBPRINT  43
 
 
+static u_char *ngx_autocert_fail_hide(u_char *p, u_char *last,
+    ngx_uint_t cut);
+static ngx_uint_t ngx_autocert_fail_is_base64url(u_char c);
 static ngx_uint_t ngx_autocert_fail_is_control(u_char *p);
 
 
@@ -98,9 +103,64 @@ ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text, size_t max,
     }
 
     out->data = start;
-    out->len = dst - start;
+    out->len = ngx_autocert_fail_hide(start, dst, p < last) - start;
 
     return NGX_OK;
+}
+
+
+/*
+ * A CA that has got a wrong answer may quote the right one: of a key
+ * authorization (RFC 8555, 8.1) the thumbprint becomes "..".
+ */
+
+static u_char *
+ngx_autocert_fail_hide(u_char *p, u_char *last, ngx_uint_t cut)
+{
+    u_char  *dst, *end;
+    size_t   n, token;
+
+    dst = p;
+    token = 0;
+
+    while (p < last) {
+        *dst++ = *p;
+
+        if (ngx_autocert_fail_is_base64url(*p++)) {
+            token++;
+            continue;
+        }
+
+        if (dst[-1] == '.' && token >= NGX_AUTOCERT_FAIL_TOKEN) {
+
+            for (end = p; end < last; end++) {
+                if (!ngx_autocert_fail_is_base64url(*end)) {
+                    break;
+                }
+            }
+
+            n = end - p;
+
+            if (n == NGX_AUTOCERT_FAIL_THUMBPRINT
+                || (cut && end == last && n > 2))
+            {
+                dst = ngx_cpymem(dst, "..", 2);
+                p = end;
+            }
+        }
+
+        token = 0;
+    }
+
+    return dst;
+}
+
+
+static ngx_uint_t
+ngx_autocert_fail_is_base64url(u_char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
 

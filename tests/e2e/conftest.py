@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from support import asan, namespace                     # noqa: E402
+from support import asan, leaks, namespace              # noqa: E402
 from support.certs import Authority                     # noqa: E402
 from support.clock import Clock                         # noqa: E402
 from support.fakeca import FakeCA                       # noqa: E402
@@ -155,7 +155,8 @@ def nginx(place):
     """
     nginx(http=..., main=..., conf=..., workers=..., ...) -> Nginx, not yet
     started.  At the end each is stopped, nothing of it may be left, and its
-    log may hold no alert, emerg or crit save what it was told to allow().
+    log may hold no alert, emerg or crit save what it was told to allow(), and
+    no secret.
     """
 
     made = []
@@ -179,7 +180,12 @@ def nginx(place):
             server.check_log()
         except AssertionError as e:
             faults.append(str(e))
+        try:
+            leaks.check(server, [f"{namespace.STATE}/autocert"])
+        except AssertionError as e:
+            faults.append(str(e))
 
+    leaks.NONCES.clear()
     assert not faults, "\n".join(faults)
 
 

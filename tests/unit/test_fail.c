@@ -21,6 +21,9 @@ typedef struct {
 
 #define text(s)  s, sizeof(s) - 1
 
+#define TOKEN    "evaGxfADs6pSRb2LAv9IZ-"
+#define PRINT    "AAAAxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA"
+
 
 static test_fail_text_t  test_fail_texts[] = {
     { text(""), 10, "" },
@@ -58,6 +61,23 @@ static test_fail_text_t  test_fail_texts[] = {
     { text("\xf4\x90\x80\x80"), 100, "????" },
     { text("cut \xe2\x82"), 100, "cut ??" },
     { text("cut \xc3"), 100, "cut ?" },
+
+    /* thumbprints of key authorizations */
+
+    { text("\"" TOKEN "." PRINT "\" (got \"x\")"), 100,
+      "\"" TOKEN "...\" (got \"x\")" },
+    { text(TOKEN "." PRINT), 100, TOKEN "..." },
+    { text(TOKEN "." PRINT " " TOKEN "." PRINT), 200,
+      TOKEN "... " TOKEN "..." },
+    { text("x" TOKEN "." PRINT ".com"), 200, "x" TOKEN "....com" },
+    { text(TOKEN "." PRINT "x"), 100, TOKEN "." PRINT "x" },
+    { text(TOKEN "." "short"), 100, TOKEN "." "short" },
+    { text("shorter-than-a-tokens." PRINT), 100,
+      "shorter-than-a-tokens." PRINT },
+    { text(TOKEN "." PRINT), 40, TOKEN "..." },
+    { text(TOKEN "." PRINT), 23, TOKEN "." },
+    { text(TOKEN "." PRINT), 25, TOKEN ".AA" },
+    { text(TOKEN "." PRINT), 26, TOKEN "..." },
     { text("\x80"), 100, "?" },
 };
 

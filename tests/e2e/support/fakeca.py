@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from .certs import make_key, sign
+from .leaks import NONCES
 
 NEVER_SIGNED = {"directory", "nonce"}
 
@@ -285,6 +286,7 @@ class FakeCA:
             nonce = secrets.token_urlsafe(12)
             with self.lock:
                 self.nonces.add(nonce)
+            NONCES.add(nonce)
             handler.send_header("Replay-Nonce", nonce)
         handler.send_header("Content-Length", str(len(reply.body)))
         if self.close:

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .certs import Authority
 from .fakeca import Reply, problem, unb64
+from .leaks import NONCES
 
 PATHS = {"dir": "directory", "nonce-plz": "nonce", "sign-me-up": "account",
          "my-account": "contacts", "order-plz": "order", "my-order": "poll",
@@ -350,6 +351,8 @@ class Proxy:
         reply.headers = {k: v for k, v in answer.getheaders()
                          if k.lower() not in HOP}
         self.learn(request, reply)
+        NONCES.update(v for k, v in reply.headers.items()
+                      if k.lower() == "replay-nonce")
         return reply
 
     def send(self, handler, reply):
