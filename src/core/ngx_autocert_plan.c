@@ -1212,6 +1212,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
             ngx_autocert_plan_suspect(plan, index, state);
 
             failed->next = plan->ca.hold;
+            failed->times = plan->ca.failures;
             failed->held = 1;
             return;
         }
@@ -1250,6 +1251,7 @@ ngx_autocert_plan_failed(ngx_autocert_plan_t *plan, ngx_uint_t index,
 
     ngx_autocert_plan_unreached(plan, index, now, fail);
     failed->held = (plan->ca.hold > now);
+    failed->times = state->failures;
 }
 
 

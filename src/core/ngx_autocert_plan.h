@@ -44,6 +44,14 @@ typedef struct {
 } ngx_autocert_plan_next_t;
 
 
+/* A failure that was logged loudly. */
+
+typedef struct {
+    uint32_t                   why;     /* CRC-32 of it */
+    time_t                     at;
+} ngx_autocert_plan_told_t;
+
+
 /* Of a name. */
 
 typedef struct {
@@ -63,6 +71,7 @@ typedef struct {
     ngx_uint_t                 issued;          /* when there were so many */
     time_t                     next_attempt;    /* of the state that retry */
     time_t                     look_at;         /* and look are made of */
+    ngx_autocert_plan_told_t   told;            /* the caller's */
 } ngx_autocert_plan_name_t;
 
 
@@ -93,6 +102,8 @@ typedef struct {
     time_t                     next;    /* try of the name, at the earliest */
     ngx_uint_t                 names;   /* DOMAIN: that wait with it */
     time_t                     all;     /* DOMAIN: can be done by then */
+    ngx_uint_t                 times;   /* in a row, of the name or, held,
+                                           of the CA; 0: not counted */
     unsigned                   held:1;  /* the CA is, for all names */
 } ngx_autocert_plan_failed_t;
 

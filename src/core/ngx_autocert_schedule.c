@@ -16,6 +16,7 @@
 #define NGX_AUTOCERT_SCHEDULE_BUDGET    (50 * 24 * 60 * 60)
 #define NGX_AUTOCERT_SCHEDULE_DETAIL    400     /* bytes of it at least */
 #define NGX_AUTOCERT_SCHEDULE_WORDS     300     /* of NGINX's and our own */
+#define NGX_AUTOCERT_SCHEDULE_TELL      86400   /* s; again, as loudly */
 #define NGX_AUTOCERT_SCHEDULE_DATE      24      /* bytes of a printed one */
 
 
@@ -27,6 +28,7 @@ typedef struct {
     ngx_uint_t                goal;     /* if busy */
     ngx_uint_t                index;    /* of the name that it is for */
     ngx_autocert_chain_t      chain;    /* of it; without its certs */
+    ngx_autocert_plan_told_t  failure;  /* of the CA that was told */
     ngx_event_t               event;
     ngx_uint_t                revoked;  /* index of the name ... */
     ngx_uint_t                reason;
@@ -82,8 +84,13 @@ static void ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s,
     ngx_uint_t index, ngx_autocert_fail_t *fail,
     ngx_autocert_state_t *state, ngx_log_t *log);
 static void ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s,
-    ngx_uint_t index, ngx_autocert_fail_t *fail, time_t next,
-    ngx_str_t *others, ngx_log_t *log);
+    ngx_uint_t index, ngx_autocert_fail_t *fail,
+    ngx_autocert_plan_failed_t *failed, ngx_log_t *log);
+static size_t ngx_autocert_schedule_others(u_char *buf, size_t size,
+    ngx_autocert_fail_t *fail, ngx_autocert_plan_failed_t *failed);
+static ngx_uint_t ngx_autocert_schedule_level(ngx_autocert_schedule_t *s,
+    ngx_uint_t index, ngx_autocert_fail_t *fail,
+    ngx_autocert_plan_failed_t *failed);
 static void ngx_autocert_schedule_window(ngx_autocert_schedule_t *s,
     ngx_autocert_outcome_t *outcome, ngx_pool_t *pool);
 static void ngx_autocert_schedule_unseen(ngx_autocert_schedule_t *s,
@@ -846,11 +853,11 @@ static ngx_int_t
 ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
     ngx_autocert_state_t *state)
 {
-    ngx_int_t               rc;
-    ngx_str_t               none;
-    ngx_autocert_fail_t     fail;
-    ngx_autocert_name_t    *name;
-    ngx_autocert_issued_t   issued;
+    ngx_int_t                   rc;
+    ngx_autocert_fail_t         fail;
+    ngx_autocert_name_t        *name;
+    ngx_autocert_issued_t       issued;
+    ngx_autocert_plan_failed_t  failed;
 
     if (ngx_autocert_plan_due(&s->plan, s->index) > ngx_time()) {
         s->plan.names[s->index].unread = 0;
@@ -883,9 +890,10 @@ ngx_autocert_schedule_order(ngx_autocert_schedule_t *s, ngx_pool_t *pool,
                                  &issued, pool, &fail);
 
     if (rc == NGX_DECLINED) {
-        ngx_str_null(&none);
-        ngx_autocert_schedule_refused(s, s->index, &fail, fail.retry_at,
-                                      &none, s->helper->log);
+        ngx_memzero(&failed, sizeof(ngx_autocert_plan_failed_t));
+        failed.next = fail.retry_at;
+        ngx_autocert_schedule_refused(s, s->index, &fail, &failed,
+                                      s->helper->log);
         ngx_autocert_schedule_put(s, s->index, state, pool, &fail);
 
         /* what a clock of before has written there is put right */
@@ -1062,39 +1070,23 @@ static void
 ngx_autocert_schedule_failed(ngx_autocert_schedule_t *s, ngx_uint_t index,
     ngx_autocert_fail_t *fail, ngx_autocert_state_t *state, ngx_log_t *log)
 {
-    u_char                       buf[512], all[NGX_AUTOCERT_SCHEDULE_DATE];
-    ngx_str_t                    others, a;
-    ngx_autocert_plan_failed_t   failed;
+    ngx_autocert_plan_failed_t  failed;
 
     ngx_autocert_plan_failed(&s->plan, index, ngx_time(), fail, state,
                              &failed);
 
-    others.data = buf;
-    others.len = 0;
-
-    if (failed.held) {
-        ngx_str_set(&others, ", all names wait for this CA");
-
-    } else if (fail->scope == NGX_AUTOCERT_FAIL_DOMAIN) {
-        ngx_autocert_schedule_date(&a, all, failed.all);
-        others.len = ngx_snprintf(buf, sizeof(buf),
-                                  ", %ui names of \"%V\" wait, all can be "
-                                  "done by %V", failed.names, &fail->domain,
-                                  &a)
-                     - buf;
-    }
-
-    ngx_autocert_schedule_refused(s, index, fail, failed.next, &others, log);
+    ngx_autocert_schedule_refused(s, index, fail, &failed, log);
 }
 
 
 static void
 ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
-    ngx_autocert_fail_t *fail, time_t next, ngx_str_t *others, ngx_log_t *log)
+    ngx_autocert_fail_t *fail, ngx_autocert_plan_failed_t *failed,
+    ngx_log_t *log)
 {
     char                 *cut;
-    u_char                date[NGX_AUTOCERT_SCHEDULE_DATE];
-    ngx_str_t             d, detail;
+    u_char                date[NGX_AUTOCERT_SCHEDULE_DATE], buf[512];
+    ngx_str_t             d, detail, others;
     ngx_uint_t            level;
     ngx_autocert_name_t  *name;
 
@@ -1102,17 +1094,20 @@ ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
     name += index;
 
     ngx_autocert_facts_failed(index, fail);
-    ngx_autocert_control_end(index, fail, next);
+    ngx_autocert_control_end(index, fail, failed->next);
 
-    level = (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
-             || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)
-            ? NGX_LOG_ERR : NGX_LOG_WARN;
+    others.data = buf;
+    others.len = ngx_autocert_schedule_others(buf, sizeof(buf), fail, failed);
 
     cut = ngx_autocert_schedule_detail(s, fail,
-                                       2 * name->name.len + others->len,
+                                       2 * name->name.len + others.len,
                                        &detail);
 
-    ngx_autocert_schedule_date(&d, date, next);
+    ngx_autocert_schedule_date(&d, date, failed->next);
+
+    /* the macro evaluates it twice */
+
+    level = ngx_autocert_schedule_level(s, index, fail, failed);
 
     ngx_log_error(level, log, 0,
                   "autocert: no %scertificate for \"%V\": %V%s%V%s%s%s%V, "
@@ -1121,7 +1116,63 @@ ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
                   &fail->why, detail.len ? " (" : "",
                   &detail, cut, detail.len ? ")" : "",
                   fail->cause.len ? "; likely cause: " : "", &fail->cause,
-                  &d, others);
+                  &d, &others);
+}
+
+
+static size_t
+ngx_autocert_schedule_others(u_char *buf, size_t size,
+    ngx_autocert_fail_t *fail, ngx_autocert_plan_failed_t *failed)
+{
+    u_char     *p, *last, date[NGX_AUTOCERT_SCHEDULE_DATE];
+    ngx_str_t   all;
+
+    p = buf;
+    last = buf + size;
+
+    if (failed->times > 1) {
+        p = ngx_slprintf(p, last, ", %ui failures in a row", failed->times);
+    }
+
+    if (failed->held) {
+        p = ngx_slprintf(p, last, ", all names wait for this CA");
+
+    } else if (fail->scope == NGX_AUTOCERT_FAIL_DOMAIN) {
+        ngx_autocert_schedule_date(&all, date, failed->all);
+        p = ngx_slprintf(p, last, ", %ui names of \"%V\" wait, all can be "
+                         "done by %V", failed->names, &fail->domain, &all);
+    }
+
+    return p - buf;
+}
+
+
+/* The same failure is loud once a day, and after a start. */
+
+static ngx_uint_t
+ngx_autocert_schedule_level(ngx_autocert_schedule_t *s, ngx_uint_t index,
+    ngx_autocert_fail_t *fail, ngx_autocert_plan_failed_t *failed)
+{
+    time_t                     now;
+    uint32_t                   why;
+    ngx_autocert_plan_told_t  *told;
+
+    now = ngx_time();
+    why = ngx_crc32_long(fail->why.data, fail->why.len);
+    told = failed->held ? &s->failure : &s->plan.names[index].told;
+
+    if (failed->times > 1 && told->why == why
+        && now >= told->at && now - told->at < NGX_AUTOCERT_SCHEDULE_TELL)
+    {
+        return NGX_LOG_INFO;
+    }
+
+    told->why = why;
+    told->at = now;
+
+    return (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
+            || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)
+           ? NGX_LOG_ERR : NGX_LOG_WARN;
 }
 
 
