@@ -59,6 +59,7 @@ typedef struct {
     u_char          *file;           /* of the server block, for messages */
     ngx_uint_t       line;
     unsigned         bootstrap:1;    /* never ordered: self-signed for ever */
+    unsigned         chosen:1;       /* renew_before is: no default */
 } ngx_autocert_name_t;
 
 
@@ -75,6 +76,8 @@ typedef struct {
     ngx_array_t          names;      /* ngx_autocert_name_t */
     ngx_array_t          contacts;   /* ngx_str_t, user@host */
     ngx_str_t            path;       /* of the store */
+    u_char              *path_file;  /* where that is said; NULL: nowhere */
+    ngx_uint_t           path_line;
     ngx_str_t            ca;         /* URL of the directory */
     ngx_str_t            ca_certificate;    /* empty: the system's bundle */
     ngx_resolver_t      *resolver;   /* NULL: names can't be resolved */

@@ -1,4 +1,5 @@
 
+#include "ngx_autocert_check.h"
 #include "ngx_autocert_core.h"
 #include "ngx_autocert_spawn.h"
 #include "../base/ngx_autocert_message.h"
@@ -343,6 +344,10 @@ ngx_autocert_prepare(ngx_conf_t *cf, ngx_autocert_conf_t *acf)
 
     if (ngx_autocert_conf_hash(cf, acf) != NGX_OK) {
         return NGX_CONF_ERROR;
+    }
+
+    if (ngx_test_config) {
+        ngx_autocert_check(cf, acf);
     }
 
     core = ngx_pcalloc(cf->pool, sizeof(ngx_autocert_core_t));

@@ -204,6 +204,9 @@ ngx_http_autocert_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_ssl_srv_conf_t        *sscf;
     ngx_http_autocert_main_conf_t  *amcf;
 
+    conf->chosen = (conf->renew_before != NGX_CONF_UNSET
+                    || prev->renew_before != NGX_CONF_UNSET);
+
     ngx_conf_merge_uint_value(conf->challenge, prev->challenge,
                               NGX_AUTOCERT_CHALLENGE_AUTO);
     ngx_conf_merge_uint_value(conf->curve, prev->curve, NID_secp384r1);
@@ -280,6 +283,8 @@ ngx_http_autocert_postconfiguration(ngx_conf_t *cf)
     if (ngx_http_autocert_challenge(cf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_autocert_check_roots(cf, acf);
 
     return (ngx_autocert_prepare(cf, acf) == NGX_CONF_OK) ? NGX_OK
                                                           : NGX_ERROR;
@@ -436,11 +441,26 @@ static char *
 ngx_http_autocert_path(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_str_t                      *value = cf->args->elts;
+    ngx_autocert_conf_t            *acf;
     ngx_http_autocert_main_conf_t  *amcf = conf;
 
     (void) cmd;
 
-    return ngx_autocert_set_path(cf, amcf->acf, &value[1]);
+    acf = amcf->acf;
+
+    if (acf->path.data == NULL) {
+        acf->path_file = cf->conf_file->file.name.data;
+        acf->path_line = cf->conf_file->line;
+    }
+
+    if (value[1].len && value[1].data[0] != '/') {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"autocert_path\" \"%V\" is not absolute: the "
+                           "store is below the prefix \"%V\", and moves with "
+                           "it", &value[1], &cf->cycle->prefix);
+    }
+
+    return ngx_autocert_set_path(cf, acf, &value[1]);
 }
 
 
@@ -677,6 +697,8 @@ ngx_http_autocert_server(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
         return NGX_OK;
     }
 
+    ngx_http_autocert_check_stapling(cf, acf, cscf);
+
     if (ascf->fallback) {
         ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
                       "autocert: the key of the \"ssl_certificate\" that is "
@@ -707,6 +729,7 @@ ngx_http_autocert_names(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 
     name.curve = ascf->curve;
     name.renew_before = ascf->renew_before;
+    name.chosen = ascf->chosen;
     name.challenge = ascf->challenge;
     name.file = ascf->file;
     name.line = ascf->line;

@@ -41,6 +41,7 @@ typedef struct {
     ngx_array_t               names;        /* ngx_uint_t: of all, sorted */
     unsigned                  fallback:1;   /* ssl_certificate is there */
     unsigned                  tls:1;        /* some listener speaks TLS */
+    unsigned                  chosen:1;     /* renew_before is: no default */
 
     /* NGINX's look-up of a session, of a listener's first server */
     ngx_http_autocert_session_pt   session_get;
@@ -103,6 +104,11 @@ ngx_int_t ngx_http_autocert_listen(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
 /* Warns where "autocert_challenge" asks for what no listener can do. */
 void ngx_http_autocert_unanswerable(ngx_conf_t *cf, ngx_autocert_conf_t *acf,
     ngx_http_autocert_srv_conf_t *ascf);
+
+/* Warn of what is of no use, and of a store that is in a served directory. */
+void ngx_http_autocert_check_stapling(ngx_conf_t *cf,
+    ngx_autocert_conf_t *acf, ngx_http_core_srv_conf_t *cscf);
+void ngx_http_autocert_check_roots(ngx_conf_t *cf, ngx_autocert_conf_t *acf);
 
 /* Lets the handshakes that begin in this context answer TLS-ALPN-01. */
 ngx_int_t ngx_http_autocert_alpn(ngx_conf_t *cf,
