@@ -373,7 +373,23 @@ def test_fragment(fragment):
     assert any(text == s for s in literals()), text
 
 
+GUIDE = "docs/GUIDE.md"
+
+
+def explained():
+    """What the guide has an explanation of: pieces of messages."""
+
+    return re.findall(r"(?m)^\*\*`([^`]+)`\*\*:$", read(GUIDE))
+
+
+@pytest.mark.parametrize("piece", explained())
+def test_explained_message_is_in_the_source(piece):
+    assert any(piece in s for s in literals())
+
+
 def test_messages_are_found():
+    assert len(explained()) > 15
+    assert len(quoted(GUIDE)) >= 3
     assert len(quoted("README.md")) >= 6
     assert not any(p.match("autocert: no such message") for p in patterns())
 
@@ -393,7 +409,8 @@ def test_links(path):
         assert os.path.exists(f"{TOP}/{file}"), target
         if anchor:
             headings = re.findall(r"(?m)^#+ (.*)$", read(file))
-            assert anchor in [h.lower().replace(" ", "-") for h in headings]
+            assert anchor in [re.sub(r"[^\w -]", "", h).lower()
+                              .replace(" ", "-") for h in headings]
 
 
 @pytest.mark.parametrize("path", DOCS)
