@@ -417,7 +417,7 @@ def test_links(path):
 def test_files_named(path):
     """Paths of this tree in the prose are there."""
 
-    for name in re.findall(r"\b((?:docs|src|scripts|tests)/[\w./-]*\w)",
+    for name in re.findall(r"\b((?:docs|src|scripts|tests|conf)/[\w./-]*\w)",
                            read(path)):
         assert os.path.exists(f"{TOP}/{name}"), name
 
