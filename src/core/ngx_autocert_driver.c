@@ -527,7 +527,8 @@ ngx_autocert_driver_step(ngx_autocert_driver_t *d)
     ngx_autocert_control_step(d->index, step);
 
     ngx_log_error(NGX_LOG_INFO, d->helper->log, 0,
-                  "autocert: %s, name: %V", step, &d->name->name);
+                  "autocert: %s, name: %V, CA: %V", step, &d->name->name,
+                  &d->helper->acf->ca);
 }
 
 

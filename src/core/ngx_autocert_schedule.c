@@ -1277,15 +1277,20 @@ ngx_autocert_schedule_wanted(ngx_autocert_schedule_t *s,
 
     case NGX_AUTOCERT_PLAN_PAST:
         ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
-                      "autocert: the CA wants \"%V\" renewed at once%s%V",
-                      &name->name, see, url);
+                      "autocert: the CA wants \"%V\" renewed at once%s%V, "
+                      "CA: %V", &name->name, see, url, &s->helper->acf->ca);
         break;
 
     case NGX_AUTOCERT_PLAN_ABSURD:
+        ngx_autocert_schedule_date(&d, due,
+                                   ngx_autocert_plan_due(&s->plan,
+                                                         outcome->index));
+
         ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                       "autocert: the CA's renewal window of \"%V\" makes no "
-                      "sense and is ignored: from %V to %V", &name->name, &f,
-                      &t);
+                      "sense and is ignored: from %V to %V, it will be "
+                      "renewed at %V, CA: %V", &name->name, &f, &t, &d,
+                      &s->helper->acf->ca);
         break;
     }
 }
@@ -1304,7 +1309,7 @@ ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
     if (outcome->fail == NULL) {
         ngx_log_error(NGX_LOG_NOTICE, s->helper->log, 0,
                       "autocert: the contacts of the account are changed at "
-                      "the CA");
+                      "the CA %V", &s->helper->acf->ca);
         return;
     }
 
@@ -1314,9 +1319,9 @@ ngx_autocert_schedule_contacts(ngx_autocert_schedule_t *s,
 
     ngx_log_error(NGX_LOG_WARN, s->helper->log, 0,
                   "autocert: the contacts of the account could not be "
-                  "changed: %V%s%V%s%s, next try at %V", &outcome->fail->why,
-                  detail.len ? " (" : "", &detail, cut,
-                  detail.len ? ")" : "", &d);
+                  "changed: %V%s%V%s%s, next try at %V, CA: %V",
+                  &outcome->fail->why, detail.len ? " (" : "", &detail, cut,
+                  detail.len ? ")" : "", &d, &s->helper->acf->ca);
 }
 
 

@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from support import tls
+from support import engine, tls
 from support.certs import Authority, self_signed
 
 SERVER = """
@@ -278,3 +278,22 @@ def test_literal_address_not_in_the_certificate(nginx, dns, fakeca, authority):
     line = server.wait_log('no certificate for "example.com"', 60)
     assert "IP address mismatch" in line
     assert ca.requests == []
+
+
+def test_each_line_of_an_order_says_whose(nginx, dns, fakeca):
+    """Its name, and the CA; the last one what comes next, and when."""
+
+    ca = fakeca()
+    server = nginx(engine.conf(ca)).start()
+    last = engine.issued(server)
+
+    lines = server.grep("autocert: (beginning|creating|reading the auth|"
+                        "answering|awaiting|finalizing|downloading|cert)")
+    assert len(lines) >= 7 and lines[-1] == last
+    for line in lines:
+        assert re.search(r'(name: |")example\.com\b', line), line
+        assert line.endswith(f", CA: {ca.directory}"), line
+
+    assert "[notice]" in last and all("[info]" in line for line in lines[:-1])
+    assert re.search(rf"valid until {engine.DATE} \(\d+ days\), to be renewed "
+                     rf"at {engine.DATE}", last)
