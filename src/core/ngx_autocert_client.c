@@ -212,13 +212,10 @@ ngx_autocert_client_trust(ngx_autocert_client_t *client)
         (void) SSL_CTX_set_session_cache_mode(client->ssl.ctx,
                                               SSL_SESS_CACHE_OFF);
 
-#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
-
         /* NGINX sets it, but here an end may be that of a body */
 
         (void) SSL_CTX_clear_options(client->ssl.ctx,
                                      SSL_OP_IGNORE_UNEXPECTED_EOF);
-#endif
 
         return NGX_OK;
     }

@@ -33,18 +33,6 @@ static void ngx_http_autocert_alpn_info(const ngx_ssl_conn_t *ssl, int where,
     int ret);
 
 
-#if (NGX_AUTOCERT_CLIENT_HELLO)
-
-/* NGINX chooses the server in its client hello callback already. */
-
-extern int  ngx_ssl_client_hello_arg_index;
-
-static ngx_ssl_client_hello_arg  ngx_http_autocert_alpn_arg =
-    { ngx_http_autocert_alpn_begin };
-
-#endif
-
-
 /*
  * The callback of SNI, which NGINX's is called by, is the only one with all
  * of the hello in reach that no other module sets: a client hello callback
@@ -72,20 +60,8 @@ ngx_http_autocert_alpn(ngx_conf_t *cf, ngx_http_ssl_srv_conf_t *sscf)
         }
     }
 
-#if (NGX_AUTOCERT_CLIENT_HELLO)
-
-    if (SSL_CTX_set_ex_data(sscf->ssl.ctx, ngx_ssl_client_hello_arg_index,
-                            &ngx_http_autocert_alpn_arg)
-        == 0)
-    {
-        return NGX_ERROR;
-    }
-
-#endif
-
-    (void) SSL_CTX_set_tlsext_servername_callback(sscf->ssl.ctx,
-                                                ngx_http_autocert_alpn_begin);
-    return NGX_OK;
+    return ngx_http_autocert_compat_servername(sscf->ssl.ctx,
+                                               ngx_http_autocert_alpn_begin);
 }
 
 

@@ -596,7 +596,7 @@ ngx_http_autocert_init_resolver(ngx_conf_t *cf,
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (clcf->resolver && clcf->resolver->connections.nelts) {
+    if (clcf->resolver && ngx_http_autocert_compat_resolves(clcf->resolver)) {
         acf->resolver = clcf->resolver;
         return NGX_OK;
     }

@@ -77,41 +77,17 @@ ngx_http_autocert_listen_addr(ngx_http_conf_addr_t *addr)
     ngx_uint_t                      s, tls, bits;
     ngx_http_core_srv_conf_t      **cscfp;
     ngx_http_autocert_srv_conf_t   *ascf;
-#if (nginx_version < 1025001)
-    ngx_http_ssl_srv_conf_t        *sscf;
-#endif
 
-    tls = addr->opt.ssl;
+    tls = ngx_http_autocert_compat_tls(addr);
+    bits = 0;
 
-#if (nginx_version < 1025001)
+    /* a CA speaks nothing newer */
 
-    /* "ssl on;" */
-
-    sscf = ngx_http_conf_get_module_srv_conf(addr->default_server,
-                                             ngx_http_ssl_module);
-    tls = tls || sscf->enable;
-
-    /* HTTP/2 alone, which is not what the CA speaks */
-
-    if (addr->opt.http2 && !tls) {
-        return 0;
+    if (ngx_http_autocert_compat_http1(addr)) {
+        bits = tls ? NGX_AUTOCERT_LISTEN_TLS : NGX_AUTOCERT_LISTEN_PLAIN;
     }
 
-#endif
-
-    bits = tls ? NGX_AUTOCERT_LISTEN_TLS : NGX_AUTOCERT_LISTEN_PLAIN;
-
-#if (nginx_version >= 1025000)
-
-    /* the CA does not ask over QUIC */
-
-    if (addr->opt.quic) {
-        bits = 0;
-    }
-
-#endif
-
-    if (bits & NGX_AUTOCERT_LISTEN_PLAIN) {
+    if (!tls) {
         return bits;
     }
 

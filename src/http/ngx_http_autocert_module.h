@@ -23,6 +23,8 @@ typedef struct {
 #define NGX_HTTP_AUTOCERT_SESSION  32   /* bytes of a session id context */
 
 
+typedef int (*ngx_http_autocert_servername_pt)(ngx_ssl_conn_t *ssl,
+    int *alert, void *data);
 typedef SSL_SESSION *(*ngx_http_autocert_session_pt)(ngx_ssl_conn_t *ssl,
     const u_char *id, int len, int *copy);
 
@@ -130,6 +132,20 @@ ngx_uint_t ngx_http_autocert_index(ngx_http_autocert_srv_conf_t *ascf,
 
 /* Puts the answer to HTTP-01 ahead of all else. */
 ngx_int_t ngx_http_autocert_challenge(ngx_conf_t *cf);
+
+/* Is what a listener speaks within TLS, be it QUIC's; is HTTP/1 spoken? */
+ngx_uint_t ngx_http_autocert_compat_tls(ngx_http_conf_addr_t *addr);
+ngx_uint_t ngx_http_autocert_compat_http1(ngx_http_conf_addr_t *addr);
+
+/* Does it have a nameserver to ask? */
+ngx_uint_t ngx_http_autocert_compat_resolves(ngx_resolver_t *resolver);
+
+/* Does NGINX choose the server before OpenSSL looks at the session? */
+ngx_uint_t ngx_http_autocert_compat_early(void);
+
+/* Takes the place of NGINX's callback for SNI, wherever that is called. */
+ngx_int_t ngx_http_autocert_compat_servername(SSL_CTX *ctx,
+    ngx_http_autocert_servername_pt servername);
 
 #pragma GCC visibility pop
 

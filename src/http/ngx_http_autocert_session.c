@@ -16,8 +16,6 @@
 #include <openssl/evp.h>
 
 
-#if !(NGX_AUTOCERT_CLIENT_HELLO)
-
 static SSL_SESSION *ngx_http_autocert_session_get(ngx_ssl_conn_t *ssl,
     const u_char *id, int len, int *copy);
 static SSL_TICKET_RETURN ngx_http_autocert_session_ticket(ngx_ssl_conn_t *ssl,
@@ -28,9 +26,6 @@ static ngx_http_core_srv_conf_t *ngx_http_autocert_session_server(
     ngx_ssl_conn_t *ssl);
 static ngx_uint_t ngx_http_autocert_session_of(ngx_http_connection_t *hc,
     ngx_http_core_srv_conf_t *cscf, u_char *id);
-
-#endif
-
 static int ngx_http_autocert_session_store(EVP_MD_CTX *md, X509_STORE *store);
 static int ngx_libc_cdecl ngx_http_autocert_session_cmp(const void *one,
     const void *two);
@@ -161,25 +156,6 @@ ngx_http_autocert_session_cmp(const void *one, const void *two)
 }
 
 
-#if (NGX_AUTOCERT_CLIENT_HELLO)
-
-void
-ngx_http_autocert_session_listen(ngx_http_conf_addr_t *addr)
-{
-    (void) addr;
-}
-
-
-ngx_int_t
-ngx_http_autocert_session_begin(ngx_ssl_conn_t *ssl)
-{
-    (void) ssl;
-
-    return NGX_OK;
-}
-
-#else
-
 void
 ngx_http_autocert_session_listen(ngx_http_conf_addr_t *addr)
 {
@@ -189,6 +165,10 @@ ngx_http_autocert_session_listen(ngx_http_conf_addr_t *addr)
     ngx_http_core_srv_conf_t      **cscfp;
     ngx_http_autocert_srv_conf_t   *ascf;
     ngx_http_autocert_session_pt    get;
+
+    if (ngx_http_autocert_compat_early()) {
+        return;
+    }
 
     cscfp = addr->servers.elts;
 
@@ -398,6 +378,10 @@ ngx_http_autocert_session_begin(ngx_ssl_conn_t *ssl)
     ngx_http_connection_t      *hc;
     ngx_http_core_srv_conf_t   *cscf;
 
+    if (ngx_http_autocert_compat_early()) {
+        return NGX_OK;
+    }
+
     c = ngx_ssl_get_connection(ssl);
     hc = c->data;
 
@@ -418,5 +402,3 @@ ngx_http_autocert_session_begin(ngx_ssl_conn_t *ssl)
     return len == sizeof(id) && ngx_memcmp(other, id, sizeof(id)) == 0
            ? NGX_OK : NGX_ERROR;
 }
-
-#endif
