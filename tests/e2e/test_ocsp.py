@@ -20,7 +20,7 @@ class Responder:
     """One answer for all, as late as the test likes."""
 
     def __init__(self, authority, pair):
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         self.body = ocsp.OCSPResponseBuilder().add_response(
             pair.cert, authority.cert, hashes.SHA1(),
             ocsp.OCSPCertStatus.GOOD, now,

@@ -564,7 +564,7 @@ def test_cannot_be_answered(nginx, listen, challenge, add):
                     'for a "listen" that can answer')
 
 
-OLD = pytest.mark.skipif(VERSION >= (1, 25, 1), reason="NGINX has no such one")
+OLD = pytest.mark.skipif(VERSION >= (1, 25, 1), reason='NGINX has no "ssl on"')
 
 
 @OLD
