@@ -300,6 +300,16 @@ E2E_PARTS = $(addprefix $(BUILD)/,nginx-autocert memscan hostile stream \
               wrap.so taken.so nostack.so clock.so crash.so fault.so \
               bench/handshakes bench/waits.so)
 
+# another NGINX than the installed one runs them itself
+
+ifdef NGINX_SRC
+export NGINX = $(OBJS)/nginx
+e2e: $(OBJS)/nginx
+endif
+
+$(OBJS)/nginx: $(BUILD)/nginx.inputs FORCE
+	@$(MAKE) -s -C $(BUILD)/nginx -f objs/Makefile objs/nginx
+
 e2e: $(SHARED) $(E2E_PARTS)
 e2e:	## end to end (E2E=arguments for pytest)
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) scripts/run-e2e $(E2E)

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from support import asan, leaks, namespace              # noqa: E402
+from support import asan, leaks, namespace, quic        # noqa: E402
 from support.certs import Authority                     # noqa: E402
 from support.clock import Clock                         # noqa: E402
 from support.fakeca import FakeCA                       # noqa: E402
@@ -35,17 +35,20 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """What is not for this run is left out of it, which says so."""
+    """
+    What is not for this run is left out of it, which says so; E2E_ARI=1 and
+    E2E_QUIC=1 are for where what they need ought to be.
+    """
 
-    theirs = [i for i in items if i.get_closest_marker("ari")]
+    for marker, had, what in NEEDS:
+        theirs = [i for i in items if i.get_closest_marker(marker)]
 
-    if theirs and not told_windows():
-        if os.environ.get("E2E_ARI"):
-            raise pytest.UsageError("this Pebble can't be told what to say "
-                                    "about renewal, as E2E_ARI wants it to")
+        if theirs and not had():
+            if os.environ.get(f"E2E_{marker.upper()}"):
+                raise pytest.UsageError(f"{what}: it is not here")
 
-        leave_out(config, items, theirs,
-                  "tests that need Pebble 2.8 or newer (make check-matrix)")
+            leave_out(config, items, theirs,
+                      f"tests that need {what} (make check-matrix)")
 
     if ASAN:
         for why in sorted(set(asan.LEFT_OUT.values())):
@@ -61,6 +64,10 @@ def leave_out(config, items, theirs, why):
         LEFT_OUT.append(f"{len(theirs)} {why}")
 
 
+NEEDS = [
+    ("ari", told_windows, "Pebble 2.8 or newer"),
+    ("quic", quic.had, "NGINX with HTTP/3, and aioquic"),
+]
 LEFT_OUT = []
 MEASURED = []
 
