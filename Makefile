@@ -303,7 +303,7 @@ E2E_PARTS = $(addprefix $(BUILD)/,nginx-autocert memscan hostile stream \
 # another NGINX than the installed one runs them itself
 
 ifdef NGINX_SRC
-export NGINX = $(OBJS)/nginx
+export E2E_NGINX = $(OBJS)/nginx
 e2e: $(OBJS)/nginx
 endif
 

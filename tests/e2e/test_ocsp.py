@@ -1,12 +1,9 @@
 """Handshakes that wait for NGINX's own question about a client certificate."""
 
-import datetime
 import socket
 import threading
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509 import ocsp
 
 from support import tls
 from support.aside import NAME, quiet, serving
@@ -20,14 +17,7 @@ class Responder:
     """One answer for all, as late as the test likes."""
 
     def __init__(self, authority, pair):
-        now = datetime.datetime.now(datetime.timezone.utc)
-        self.body = ocsp.OCSPResponseBuilder().add_response(
-            pair.cert, authority.cert, hashes.SHA1(),
-            ocsp.OCSPCertStatus.GOOD, now,
-            now + datetime.timedelta(hours=1), None, None
-        ).responder_id(ocsp.OCSPResponderEncoding.HASH, authority.cert) \
-            .sign(authority.key, hashes.SHA256()) \
-            .public_bytes(serialization.Encoding.DER)
+        self.body = authority.good(pair)
         self.sock = socket.create_server(("127.0.0.1", 9080), backlog=300)
         self.sock.settimeout(30)
 

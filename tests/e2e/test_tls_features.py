@@ -101,6 +101,10 @@ FEATURES = {
 }
 
 
+def digest(der):
+    return hashlib.sha256(der).hexdigest()[:8]
+
+
 def talk(port, name, context, session=None, first=b""):
     """What a client saw, with the time taken out; and its session."""
 
@@ -110,7 +114,7 @@ def talk(port, name, context, session=None, first=b""):
             with context.wrap_socket(raw, server_hostname=name,
                                      session=session) as s:
                 old = s.session_reused
-                seen = [hashlib.sha256(s.getpeercert(True)).hexdigest()[:8],
+                seen = [digest(s.getpeercert(True)),
                         s.version(), s.cipher(), old,
                         s.selected_alpn_protocol()]
                 if seen[-1] != "h2":
@@ -207,3 +211,96 @@ def test_as_without(serve, place, what):
     assert stock != seen(PLAIN, feature.first, clients), "it can be seen"
     for port in PORTS:
         assert seen(port, feature.first, clients) == stock, PORTS[port]
+
+
+@pytest.mark.parametrize("kept", [CACHE % "shared:s:1m", "",
+                                  "ssl_session_ticket_key {place}/ticket.key;"])
+def test_sessions_beyond_a_renewal(serve, kept):
+    """Those of before are as good as they were; new ones have the new pair."""
+
+    server = serve(both(kept))
+    clients = {(name, version): tls.client_context(version)
+               for name in (ONE, TWO) for version in VERSIONS}
+    before = {key: talk(445, key[0], context)[1]
+              for key, context in clients.items()}
+
+    pair = self_signed(ONE)
+    pair.store(f"{server.dir}/store", ONE)
+    wait_for(lambda: tls.handshake(ONE, 445).der == pair.der, 30, "served")
+    worker = server.workers()
+
+    for key, context in clients.items():
+        again, _ = talk(445, key[0], context, before[key])
+        assert again[3], key
+        full, _ = talk(445, key[0], context)
+        assert not full[3]
+        assert (full[0] == digest(pair.der)) == (key[0] == ONE)
+
+    assert server.workers() == worker
+
+
+EARLY = "ssl_early_data on;"
+
+
+def early(port, name, place):
+    """What becomes of a request that is sent with the hello."""
+
+    request = f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode()
+    with open(f"{place}/request", "wb") as f:
+        f.write(request)
+    args = ["-tls1_3", "-ign_eof"]
+    tls.s_client(*args, "-sess_out", f"{place}/session", name=name, port=port,
+                 stdin=request)
+    text = tls.s_client(*args, "-sess_in", f"{place}/session", "-early_data",
+                        f"{place}/request", name=name, port=port,
+                        stdin=request)
+    assert f"\n{name} TLSv1.3" in text.replace("\r", ""), text
+    return re.findall(r"Early data was [\w ]+|^Reused|^New,", text, re.M)
+
+
+@pytest.mark.parametrize("feature", [
+    both(EARLY), Feature(one=EARLY), Feature(two=EARLY)],
+    ids=["both", "first", "second"])
+def test_early_data(serve, place, feature):
+    serve(feature)
+    stock = {name: early(STOCK, name, place) for name in (ONE, TWO)}
+    assert feature.more[0] == "" \
+        or any("Early data was accepted" in text for text in stock.values())
+
+    for port in PORTS:
+        for name, found in stock.items():
+            assert early(port, name, place) == found, (PORTS[port], name)
+
+
+def test_stapling(serve, place, authority):
+    """A certificate of NGINX's own has its OCSP response with it."""
+
+    pair = authority.issue(TWO)
+    pair.write(f"{place}/stapled.pem", f"{place}/stapled.key")
+    with open(f"{place}/response", "wb") as f:
+        f.write(authority.good(pair))
+
+    serve(Feature(own=OWN % ("stapled", "stapled")
+                  + "ssl_stapling on; ssl_stapling_file {place}/response;"))
+
+    for port in STOCK, *PORTS:
+        assert "Cert Status: good" in tls.s_client("-status", name=TWO,
+                                                   port=port)
+        assert "Cert Status" not in tls.s_client("-status", name=ONE,
+                                                 port=port)
+
+
+@pytest.mark.skipif(VERSION < (1, 29, 1),
+                    reason="NGINX has no ssl_certificate_compression")
+def test_compression(serve):
+    """A certificate of NGINX's own is compressed, and never in place of ours."""
+
+    compress = "ssl_certificate_compression on;"
+    server = serve(Feature(compress + OWN % ("two", "two"), compress))
+
+    for port, autocert in [(STOCK, (False, False)), *PORTS.items()]:
+        for name, ours in zip((ONE, TWO), autocert):
+            text = tls.s_client("-tls1_3", "-msg", name=name, port=port)
+            assert ("CompressedCertificate" in text) == (not ours), text
+            assert "Verify return code" in text
+    assert server

@@ -195,7 +195,9 @@ def test_a_helper_that_dies_of_it(nginx, ca, clock):
     server = nginx(conf(ca), env=clock.env)
     die_at(server, ca, "renewal-info", times=1)
     server.start()
+    helper = server.helper()
     wait_for(lambda: ca.count("renewal-info"), 30, "asked")
+    server.helper(other_than=[helper])
     settled(server)
     assert ca.count("renewal-info") == 1
     clock.skip(server, 61)

@@ -7,6 +7,7 @@ import os
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 CURVES = {"secp256r1": ec.SECP256R1, "secp384r1": ec.SECP384R1}
@@ -128,3 +129,14 @@ class Authority:
         key = key or make_key(kind)
         return Pair([sign(names, key, self.cert, self.key, **more),
                      *self.chain], key)
+
+    def good(self, pair):
+        """An OCSP response that says so, DER."""
+
+        now = datetime.datetime.now(datetime.timezone.utc)
+        return ocsp.OCSPResponseBuilder().add_response(
+            pair.cert, self.cert, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD,
+            now, now + datetime.timedelta(hours=1), None, None
+        ).responder_id(ocsp.OCSPResponderEncoding.HASH, self.cert) \
+            .sign(self.key, hashes.SHA256()) \
+            .public_bytes(serialization.Encoding.DER)

@@ -13,7 +13,7 @@ from .wait import wait_for
 TOP = os.path.dirname(os.path.abspath(__file__ + "/../../.."))
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 ASAN = os.environ.get("E2E_ASAN")
-BINARY = os.environ.get("NGINX", shutil.which("nginx") or "/usr/sbin/nginx")
+BINARY = os.environ.get("E2E_NGINX", shutil.which("nginx") or "/usr/sbin/nginx")
 
 BUILT = os.environ.get("E2E_MODULES", f"{BUILD}/asan" if ASAN else BUILD)
 MODULES = [os.path.join(TOP, BUILT, f"{name}.so")
@@ -104,8 +104,6 @@ class Nginx:
         self.env = {**os.environ}
         self.add_environment(asan_environment(self.dir, leaks) if ASAN else {})
         self.add_environment(env or {})
-        # which binary, to us; to it, sockets that it inherits
-        self.env.pop("NGINX", None)
         self.write(http, main, conf)
 
     def add_environment(self, env):

@@ -125,7 +125,7 @@ def fetch(name, path="/", port=443, address="127.0.0.1", timeout=10,
     """(status, headers, body) of one GET over HTTP/1.1; tls=False plain."""
 
     request = (f"GET {path} HTTP/1.1\r\nHost: {host or name}\r\n"
-               "Connection: close\r\n\r\n").encode()
+               "User-Agent: tests\r\nConnection: close\r\n\r\n").encode()
     answer = b""
 
     with socket.create_connection((address, port), timeout) as s:
