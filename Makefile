@@ -15,8 +15,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all asan asan-nginx ucontext deps deps-test unit ctgrind fuzz \
-        fuzz-coverage simulate e2e e2e-asan \
-        lint analyse check check-deep check-matrix bench demo help clean FORCE
+        fuzz-coverage simulate e2e e2e-asan lint analyse check check-deep \
+        check-matrix check-builds bench demo help clean FORCE
 
 all: $(SHARED) $(BUILD)/nginx-autocert	## both modules and the command, in build/
 
@@ -370,6 +370,9 @@ check-deep:		## what takes too long for each change
 
 check-matrix:		## SUITES (trixie testing) of Debian, in chroots
 	@scripts/check-matrix $(SUITES)
+
+check-builds:		## gcc, clang and the options of NGINX_SRC's configure
+	@scripts/check-builds
 
 $(BUILD)/bench/%.so: bench/%.c
 	@mkdir -p $(@D)
