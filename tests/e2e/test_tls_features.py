@@ -293,7 +293,7 @@ def test_stapling(serve, place, authority):
 @pytest.mark.skipif(VERSION < (1, 29, 1),
                     reason="NGINX has no ssl_certificate_compression")
 def test_compression(serve):
-    """A certificate of NGINX's own is compressed, and never in place of ours."""
+    """One of NGINX's own is compressed, and is never in place of ours."""
 
     compress = "ssl_certificate_compression on;"
     server = serve(Feature(compress + OWN % ("two", "two"), compress))

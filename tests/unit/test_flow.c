@@ -2532,7 +2532,7 @@ test_flow_renewal_info(void **state)
         test_again(t, NGX_AUTOCERT_GOAL_WINDOW);
         t->issuer.read_at = 0;
         assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-        assert_string_equal(t->did, "dir");
+        assert_string_equal((char *) t->did, "dir");
         assert_int_equal(t->flow.window.start, 0);
         test_done(t);
     }
@@ -2672,7 +2672,7 @@ test_flow_window(void **state)
         type = test_run(t);
         window = &t->flow.window;
 
-        assert_string_equal(t->did, RENEWAL);
+        assert_string_equal((char *) t->did, RENEWAL);
         assert_int_equal(t->order.url.len, sizeof(URL) - 1);
         assert_int_equal(t->issuer.read_at, NOW - 60);
 
@@ -2708,7 +2708,7 @@ test_flow_window(void **state)
                                    "2023-11-14T22:13:22Z", ""), NULL);
     test_str(&t->issuer.renewal_info, CA "renew/");
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-    assert_string_equal(t->did, RENEWAL);
+    assert_string_equal((char *) t->did, RENEWAL);
     test_done(t);
 
     /* an old directory is read again, by a flow without an account */
@@ -2717,7 +2717,7 @@ test_flow_window(void **state)
                                    "2023-11-14T22:13:22Z", ""), NULL);
     t->issuer.read_at = NOW - 86400;
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-    assert_string_equal(t->did, "dir " RENEWAL);
+    assert_string_equal((char *) t->did, "dir " RENEWAL);
     assert_int_equal(t->issuer.read_at, NOW);
     assert_int_equal(t->flow.window.start, NOW + 1);
     test_done(t);
@@ -2895,7 +2895,7 @@ test_flow_update(void **state)
     t->issuer.contacts = NULL;
     test_again(t, NGX_AUTOCERT_GOAL_CONTACTS);
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-    assert_string_equal(t->did,
+    assert_string_equal((char *) t->did,
                         "dir nonce acct/1{\"contact\":[]} SAVE:" KID);
     test_done(t);
 
@@ -3252,7 +3252,7 @@ test_flow_life(void **state)
     test_init(t, &c);
     t->slow = 199;
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
-    assert_string_equal(t->did, "dir 1 dir 2 dir");
+    assert_string_equal((char *) t->did, "dir 1 dir 2 dir");
     assert_int_equal(t->now, NOW + NGX_AUTOCERT_FLOW_LIFE);
     assert_int_equal(t->flow.fail.scope, ALL);
     test_done(t);
@@ -3264,7 +3264,7 @@ test_flow_life(void **state)
     test_init(t, &c);
     t->slow = 300;
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_FAILED);
-    assert_string_equal(t->did, "dir nonce");
+    assert_string_equal((char *) t->did, "dir nonce");
     assert_int_equal(t->flow.fail.scope, NAME);
     test_done(t);
 
@@ -3411,14 +3411,15 @@ test_flow_requests(void **state)
     ngx_str_null(&t->order.url);
     test_again(t, NGX_AUTOCERT_GOAL_CERTIFICATE);
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-    assert_string_equal(t->did, NEWORDER " " SAVED " " SOLVED " " ISSUED);
+    assert_string_equal((char *) t->did,
+                        NEWORDER " " SAVED " " SOLVED " " ISSUED);
     assert_true(t->nsent <= 8);
 
     ngx_str_null(&t->order.url);
     test_again(t, NGX_AUTOCERT_GOAL_CERTIFICATE);
     t->counts[5] = 1;
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-    assert_string_equal(t->did, NEWORDER " " SAVED " authz/1 " ISSUED);
+    assert_string_equal((char *) t->did, NEWORDER " " SAVED " authz/1 " ISSUED);
     assert_true(t->nsent <= 5);
 
     /* a look at the window, new contacts: one each */
