@@ -16,7 +16,7 @@ from support import stacks, tls
 from support.aside import NAME, Stopped, aside
 from support.certs import Authority, self_signed
 from support.clock import Clock
-from support.nginx import PACKAGED
+from support.nginx import PACKAGED, VERSION
 
 # OpenSSL and NGINX; with the callbacks of other modules, half of a stack
 OWN = 32 * 1024
@@ -261,13 +261,15 @@ def test_lua(serve, deepest, place, version, file):
         ask(version)
         ask(version, name=OTHER)
 
-    # a CA's, ahead of NGINX's callbacks, leaves Lua's alone
+    # a CA's, ahead of NGINX's callbacks, leaves Lua's alone; newer versions of
+    # NGINX call theirs before it, and then it does not see what we refuse
     with pytest.raises(ssl.SSLError, match="no application protocol"):
         tls.handshake("ca.example", alpn=["acme-tls/1"])
 
-    for said in f"lua's hello: {NAME}", f"lua's certificate: {OTHER}", \
-            "lua's hello: ca.example":
+    for said in f"lua's hello: {NAME}", f"lua's certificate: {OTHER}":
         assert server.grep(said), said
+    assert bool(server.grep("lua's hello: ca.example")) \
+        == (VERSION < (1, 29, 2))
     assert not server.grep("lua entry thread aborted|failed to run")
     deepest(server, f"TLS {version}, lua, {file}", stacks.SIZE // 2)
 
