@@ -79,6 +79,7 @@ asan-nginx: asan $(BUILD)/nginx-src/.version	## NGINX under both as well
 	        echo "$${NGX_CONF_FLAGS[@]}"'); \
 	    ASAN_OPTIONS=detect_leaks=0 NGINX_SRC=$(BUILD)/nginx-src CC=gcc \
 	    NGINX_CONF="$$flags --with-http_gunzip_module \
+	        --with-http_sub_module --with-http_addition_module \
 	        --with-cc-opt='$(NGINX_ASAN_FLAGS)' \
 	        --with-ld-opt=-fsanitize=address,undefined" \
 	    scripts/nginx-tree $(BUILD)/asan-nginx
