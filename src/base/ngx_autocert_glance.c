@@ -179,7 +179,25 @@ static ngx_int_t
 ngx_autocert_glance_leaf(ngx_autocert_glance_cert_t *cert,
     ngx_autocert_chain_t *facts)
 {
-    ngx_str_t  aki;
+    ngx_str_t  aki, serial;
+
+    serial = cert->serial;
+
+    /* a negative one is unusual; a zero in front makes it no such one */
+
+    if (serial.len == 0 || serial.data[0] & 0x80) {
+        return NGX_DECLINED;
+    }
+
+    if (serial.len > 1 && serial.data[0] == 0) {
+        serial.data++;
+        serial.len--;
+    }
+
+    if (serial.len <= NGX_AUTOCERT_X509_NUMBER) {
+        ngx_memcpy(facts->serial, serial.data, serial.len);
+        facts->serial_len = serial.len;
+    }
 
     if (ngx_autocert_key_spki(&cert->spki, &facts->curve, facts->id) != NGX_OK
         || ngx_autocert_glance_validity(&cert->validity, facts) != NGX_OK

@@ -1178,6 +1178,8 @@ test_x509_glance_same(ngx_autocert_chain_t *chain, ngx_autocert_chain_t *facts)
     assert_int_equal(facts->curve, chain->curve);
     assert_int_equal(facts->certid_len, chain->certid_len);
     assert_memory_equal(facts->certid, chain->certid, chain->certid_len);
+    assert_int_equal(facts->serial_len, chain->serial_len);
+    assert_memory_equal(facts->serial, chain->serial, chain->serial_len);
 
     test_x509_glanced++;
 }
