@@ -80,15 +80,16 @@ ngx_autocert_glance(ngx_str_t *pem, ngx_autocert_chain_t *facts)
             rc = ngx_autocert_glance_same(&prev.issuer, &cert.subject);
         }
 
+        if (rc != NGX_OK) {
+            ngx_autocert_pem_free(&der);
+            break;
+        }
+
         /* the next one's subject is compared with what is in this */
 
         ngx_autocert_pem_free(&held);
         held = der;
         prev = cert;
-
-        if (rc != NGX_OK) {
-            break;
-        }
     }
 
     ngx_autocert_pem_free(&held);

@@ -159,6 +159,10 @@ ngx_autocert_facts_remembered(ngx_uint_t index, ngx_autocert_state_t *state)
     ngx_autocert_facts_t  *facts;
 
     facts = ngx_autocert_facts_of(index);
+    if (facts == NULL) {
+        return;
+    }
+
     renew = ngx_autocert_facts.plan->names[index].renew;
 
     facts->issued_at = state->issued_at;
@@ -333,9 +337,13 @@ ngx_autocert_facts_tell(ngx_uint_t index)
     ngx_autocert_facts_t      *facts;
     ngx_autocert_plan_name_t  *name;
 
+    facts = ngx_autocert_facts_of(index);
+    if (facts == NULL) {
+        return;
+    }
+
     plan = ngx_autocert_facts.plan;
     name = &plan->names[index];
-    facts = ngx_autocert_facts_of(index);
 
     now = ngx_time();
     certificate = (facts->not_after != 0);
