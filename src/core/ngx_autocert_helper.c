@@ -503,6 +503,7 @@ ngx_autocert_helper_keys(ngx_cycle_t *cycle)
     helper = &p->helper;
     name = helper->acf->names.elts;
     n = helper->acf->names.nelts;
+    generation = 0;
 
     names = ngx_palloc(cycle->pool, (n + 1) * sizeof(ngx_str_t));
 

@@ -10,7 +10,7 @@
 
 /* The data of an extension with one protocol; that protocol. */
 #define NGX_HTTP_AUTOCERT_ALPN_DATA  "\x00\x0b\x0a" "acme-tls/1"
-#define NGX_HTTP_AUTOCERT_ALPN       (NGX_HTTP_AUTOCERT_ALPN_DATA + 3)
+#define NGX_HTTP_AUTOCERT_ALPN       (&NGX_HTTP_AUTOCERT_ALPN_DATA[3])
 #define NGX_HTTP_AUTOCERT_ALPN_LEN   10
 
 
