@@ -116,7 +116,7 @@ def print_row(case, label, values, sides, target, marks, digits=0,
                       f"{values[target.kind]['median']:.2f}, {target.text}",
                       [case, target.metric, target.kind]))
         columns.append(f"{mark}: {target.text}")
-    print(f"{case if first else '':24}{label:14}" + "".join(columns).rstrip(), flush=True)
+    print(f"{case if first else '':24}{label:16}" + "".join(columns).rstrip(), flush=True)
 
 
 def summary(runs, metric):

@@ -12,12 +12,17 @@ memory.
                 in as many (L: one, many).  "stock" has the same blocks and no
                 certificates, "files" has them as files.  CPU is that of all
                 processes until the helper has nothing to do
+    status-N    the worker's CPU for the status of N names, by form; pause is
+                the longest that another request on that worker took, each
+                round, with and without such a request beside it
 """
 
+import http.client
 import json
 import os
 import resource
 import subprocess
+import threading
 import time
 
 from support.certs import Authority
@@ -34,7 +39,9 @@ IDLE = 0.5      # s without work, then a start is over
 METRICS = {"cpu": ("CPU us each", 0), "rate": ("per second", 0),
            "worker": ("worker KiB", 1), "helper": ("helper KiB", 1),
            "start": ("start CPU s", 2), "reload": ("reload CPU s", 2),
-           "wall": ("until idle s", 2), "memory": ("MiB of all", 1)}
+           "wall": ("until idle s", 2), "memory": ("MiB of all", 1),
+           "json": ("JSON CPU ms", 1), "prometheus": ("metrics CPU ms", 1),
+           "html": ("page CPU ms", 1), "pause": ("pause ms", 1)}
 LABELS = {metric: label for metric, (label, _) in METRICS.items()}
 
 TARGETS = [
@@ -44,6 +51,9 @@ TARGETS = [
     Target("first-*", "helper", most=16, of="autocert", unit="KiB"),
     Target("start-*", "start", most=0.5, plus=True, unit="s"),
     Target("start-*", "reload", most=0.5, plus=True, unit="s"),
+    Target("status-*", "json", most=20, of="autocert", unit="ms"),
+    Target("status-*", "prometheus", most=20, of="autocert", unit="ms"),
+    Target("status-*", "pause", most=5, of="status-idle", unit="ms"),
 ]
 
 FRAME = """
@@ -80,6 +90,14 @@ SERVER = """
         }
 """
 
+STATUS = """
+        server {
+            listen 80;
+            location / { return 204; }
+            location = /status { autocert_status; }
+        }
+"""
+
 
 class Case:
     def __init__(self, kind, n, layout=None):
@@ -92,7 +110,8 @@ class Case:
 CASES = [Case("names", n) for n in (100, 10000)] \
     + [Case("first", n) for n in (1000, 10000)] \
     + [Case("start", n, "one") for n in (1, 1000, 10000)] \
-    + [Case("start", n, "many") for n in (1000, 10000)]
+    + [Case("start", n, "many") for n in (1000, 10000)] \
+    + [Case("status", 10000)]
 
 
 def name_of(i):
@@ -117,7 +136,8 @@ class Server(Nginx):
             "servers": "".join(SERVER % {
                 "names": "\n".join(block),
                 "certificate": self.certificate(root, block)}
-                for block in blocks)})
+                for block in blocks)
+                + (STATUS if side == "autocert" else "")})
 
     def certificate(self, root, block):
         if self.side == "autocert":
@@ -273,6 +293,62 @@ def run_start(root, case):
             runs[side].append(found)
             server.stop("TERM")
 
+    return runs
+
+
+class Beside:
+    """A request after the other on one connection; the longest took ms."""
+
+    def __enter__(self):
+        self.took, self.ended = 0, False
+        self.thread = threading.Thread(target=self.ask)
+        self.thread.start()
+        return self
+
+    def ask(self):
+        there = http.client.HTTPConnection("127.0.0.1", timeout=10)
+        while not self.ended:
+            began = time.monotonic()
+            there.request("GET", "/")
+            there.getresponse().read()
+            self.took = max(self.took, (time.monotonic() - began) * 1e3)
+
+    def __exit__(self, *_):
+        self.ended = True
+        self.thread.join()
+
+
+def status(form):
+    """By a program: this one's threads are not to wait for each other."""
+
+    subprocess.run(["curl", "-sf", "-o", "/dev/null",
+                    f"http://127.0.0.1/status?format={form}"], check=True,
+                   timeout=60)
+
+
+def run_status(root, case):
+    runs = {"idle": [], "status": [], "autocert": []}
+    server = Server(root, "autocert", case.n)
+    server.start(timeout=120)
+    server.settle()
+
+    for _ in range(ROUNDS * 3):
+        found = {}
+        for form in ("json", "prometheus", "html"):
+            status(form)
+            before = cpu(server.workers())
+            status(form)
+            found[form] = (cpu(server.workers()) - before) * 1e3
+        runs["autocert"].append(found)
+        with Beside() as beside:
+            time.sleep(0.2)
+        runs["idle"].append({"pause": beside.took})
+        with Beside() as beside:
+            status("json")
+            status("prometheus")
+        runs["status"].append({"pause": beside.took})
+
+    server.stop("TERM")
     return runs
 
 
