@@ -95,7 +95,7 @@ def snapshot(dir):
     for root, _, files in os.walk(dir):
         for name in files:
             path = os.path.join(root, name)
-            if name not in (".lock", "state.json"):
+            if name not in (".control", ".lock", "state.json"):
                 with open(path, "rb") as f:
                     found[os.path.relpath(path, dir)] = f.read()
     return found
