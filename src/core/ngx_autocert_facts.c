@@ -382,7 +382,9 @@ ngx_autocert_facts_all(void)
 
         /* not those that the sweep has yet to look at */
 
-        if (ctx->board->own.known[i].sequence != ctx->seed << 1) {
+        if (ctx->board->own.known[i].sequence
+            != (ngx_atomic_uint_t) (ctx->seed << 1))
+        {
             ngx_autocert_facts_tell(i);
         }
     }

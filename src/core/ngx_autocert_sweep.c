@@ -123,7 +123,7 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 {
     u_char                      id[NGX_AUTOCERT_KEY_ID];
     ngx_int_t                   rc;
-    ngx_uint_t                  old;
+    ngx_uint_t                  old, half;
     ngx_pool_t                 *pool;
     ngx_autocert_fail_t         fail;
     ngx_autocert_name_t        *name;
@@ -165,10 +165,19 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 
     /* what turns out now was there at the start, unless it was read since */
 
+    half = 0;
+
     if (seen->glanced) {
         seen->glanced = 0;
         seen->known = (ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
                        == NGX_OK);
+
+        /* or it is being replaced just now, file by file */
+
+        half = !seen->known
+               && ngx_memcmp(&stamp, &seen->stamp,
+                             sizeof(ngx_autocert_stamp_t))
+                  != 0;
     }
 
     rc = ngx_autocert_store_load(&sweep->helper->store, pool, &name->name,
@@ -178,6 +187,10 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 
         if (!fail.damaged) {
             rc = ngx_autocert_sweep_unread(sweep, index, &fail);
+
+        } else if (half) {
+            seen->stamp = stamp;
+            rc = NGX_ERROR;
 
         } else {
             seen->stamp = stamp;

@@ -39,7 +39,7 @@ ngx_http_autocert_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf->handler = ngx_http_autocert_status_handler;
 
-    return (ngx_http_autocert_status_html_policy(cf) == NGX_OK)
+    return (ngx_http_autocert_status_html_policy() == NGX_OK)
            ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
@@ -284,9 +284,15 @@ ngx_http_autocert_status_writer(ngx_http_request_t *r)
         return;
     }
 
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
     if (r->buffered || r->connection->buffered || wev->delayed || st->busy) {
 
-        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+        /* one that waits for the other parts of an answer is posted by these */
+
+        if (r != r->connection->data) {
+            return;
+        }
 
         if (!wev->delayed) {
             ngx_add_timer(wev, clcf->send_timeout);
@@ -299,9 +305,9 @@ ngx_http_autocert_status_writer(ngx_http_request_t *r)
         return;
     }
 
-    if (wev->timer_set) {
-        ngx_del_timer(wev);
-    }
+    /* a worker that is to leave stays as long as there is a timer */
+
+    ngx_add_timer(wev, clcf->send_timeout);
 
     ngx_post_event(wev, &ngx_posted_next_events);
 }

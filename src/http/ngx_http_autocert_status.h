@@ -82,7 +82,7 @@ u_char *ngx_http_autocert_status_html(ngx_http_autocert_status_t *st,
 
 /* For the page: what it was asked for, and its policy. */
 ngx_int_t ngx_http_autocert_status_html_init(ngx_http_autocert_status_t *st);
-ngx_int_t ngx_http_autocert_status_html_policy(ngx_conf_t *cf);
+ngx_int_t ngx_http_autocert_status_html_policy(void);
 extern ngx_str_t  ngx_http_autocert_status_policy;
 
 /* For the page: a name is counted; ranks it if it is asked for. */

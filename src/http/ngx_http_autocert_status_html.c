@@ -186,11 +186,15 @@ static ngx_uint_t  ngx_http_autocert_html_states[] = {
 
 ngx_str_t  ngx_http_autocert_status_policy;
 
+/* of no pool: that of a reload that fails is gone, and the next is the same */
+
+static u_char  ngx_http_autocert_html_policy[256];
+
 
 /* The page's own style sheet, and nothing else. */
 
 ngx_int_t
-ngx_http_autocert_status_html_policy(ngx_conf_t *cf)
+ngx_http_autocert_status_html_policy(void)
 {
     u_char        digest[EVP_MAX_MD_SIZE], hash[64];
     ngx_str_t     src, dst, *policy;
@@ -216,12 +220,11 @@ ngx_http_autocert_status_html_policy(ngx_conf_t *cf)
 
     policy = &ngx_http_autocert_status_policy;
 
-    policy->data = ngx_pnalloc(cf->pool, sizeof(format) + dst.len);
-    if (policy->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    policy->len = ngx_sprintf(policy->data, format, &dst) - policy->data;
+    policy->data = ngx_http_autocert_html_policy;
+    policy->len = ngx_snprintf(policy->data,
+                               sizeof(ngx_http_autocert_html_policy), format,
+                               &dst)
+                  - policy->data;
 
     return NGX_OK;
 }
@@ -353,8 +356,8 @@ ngx_http_autocert_status_html_rank(ngx_http_autocert_status_t *st,
 
     ranked = &st->ranked[st->nranked++];
     ranked->rank = (rank << 48)
-                   + (uint64_t) ngx_min(ngx_max(digest->not_after, 0),
-                                        ((time_t) 1 << 48) - 1);
+                   + ngx_min((uint64_t) ngx_max(digest->not_after, 0),
+                             ((uint64_t) 1 << 48) - 1);
     ranked->index = index;
 }
 
@@ -658,8 +661,9 @@ ngx_http_autocert_html_bar(ngx_autocert_report_t *report, u_char *p,
            : (report->state == NGX_AUTOCERT_IS_FAILING
               || report->state == NGX_AUTOCERT_IS_HELD) ? "x" : "r";
 
-    now = now * NGX_HTTP_AUTOCERT_BAR / life;
-    renew = ngx_max(renew * NGX_HTTP_AUTOCERT_BAR / life, now);
+    now = (time_t) ((int64_t) now * NGX_HTTP_AUTOCERT_BAR / life);
+    renew = (time_t) ((int64_t) renew * NGX_HTTP_AUTOCERT_BAR / life);
+    renew = ngx_max(renew, now);
 
     if (report->now >= report->not_after) {
         rest = "x";

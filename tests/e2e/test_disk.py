@@ -52,7 +52,10 @@ def der(name="example.com"):
 
 
 def snapshot(dir):
-    """What there is, with its mode and owner; links and the like as such."""
+    """
+    What there is, with its mode and owner; links and the like as such.  Not the
+    helper's socket, which is there while it lives.
+    """
 
     found = {}
     for root, dirs, files in os.walk(dir):
@@ -60,6 +63,8 @@ def snapshot(dir):
             path = os.path.join(root, name)
             st = os.lstat(path)
             text = None
+            if name == ".control":
+                continue
             if stat.S_ISREG(st.st_mode):
                 with open(path, "rb") as f:
                     text = f.read()

@@ -290,6 +290,26 @@ def test_bad_pair_at_the_start(server, spoil, said):
     assert der("www.example.com") == good.der
 
 
+def test_replaced_in_halves(server):
+    """A pair that nobody has asked for yet, with a look between its files."""
+
+    old, new = self_signed("example.com"), self_signed("example.com")
+    dir = old.store(server.store, "example.com")
+    server.start()
+    wait_for(lambda: os.stat(f"{dir}/privkey.pem").st_atime_ns
+             > os.stat(f"{dir}/privkey.pem").st_mtime_ns, what="a first look")
+
+    new.write(f"{dir}/fullchain.pem", f"{dir}/new.pem")
+    written = os.stat(f"{dir}/fullchain.pem").st_mtime_ns
+    wait_for(lambda: os.stat(f"{dir}/fullchain.pem").st_atime_ns > written,
+             SWEEP + SLACK, "a look at one half")
+
+    os.rename(f"{dir}/new.pem", f"{dir}/privkey.pem")
+    wait_for(lambda: der() == new.der, SWEEP + SLACK)
+    assert not [f for f in os.listdir(dir) if ".bad" in f]
+    assert not server.grep("set aside")
+
+
 def test_interrupted_commit(server):
     """The chain is new and its key still is privkey.next.pem: it is served."""
 
