@@ -137,8 +137,8 @@ class Both:
     def reload(self):
         """While an order is under way, but not again while that one is."""
 
-        wait_for(lambda: self.orders() - self.seen, 60, "another order")
-        self.seen |= self.orders()
+        wait_for(lambda: set(self.orders().values()) - self.seen, 60, "another order")
+        self.seen |= set(self.orders().values())
         self.each(reload)
 
     def off_and_on(self):
