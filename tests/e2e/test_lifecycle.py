@@ -137,7 +137,8 @@ class Both:
     def reload(self):
         """While an order is under way, but not again while that one is."""
 
-        wait_for(lambda: set(self.orders().values()) - self.seen, 60, "another order")
+        wait_for(lambda: set(self.orders().values()) - self.seen, 60,
+                 "another order")
         self.seen |= set(self.orders().values())
         self.each(reload)
 
@@ -216,7 +217,8 @@ def named():
     """Sockets with a name, and shared memory with one."""
 
     with open("/proc/net/unix") as f:
-        sockets = [line.split()[7] for line in f if len(line.split()) > 7]
+        sockets = [re.sub(r"/fd/\d+/", "/fd/N/", line.split()[7])
+                   for line in f if len(line.split()) > 7]
     return sorted(sockets), sorted(os.listdir("/dev/shm"))
 
 
