@@ -1,6 +1,7 @@
 
 #include "ngx_autocert_control.h"
 #include "ngx_autocert_schedule.h"
+#include "../acme/ngx_autocert_flow.h"
 #include "../base/ngx_autocert_json.h"
 
 #include <sys/un.h>
@@ -45,6 +46,7 @@ typedef struct {
     u_char                    *pos;         /* of out: to be sent */
     u_char                    *last;
     unsigned                   told:1;      /* all names, once */
+    unsigned                   revoked:1;   /* REVOKE: waits for an order */
     unsigned                   ended:1;
     u_char                     request[NGX_AUTOCERT_CONTROL_IN];
     u_char                     out[NGX_AUTOCERT_CONTROL_OUT];
@@ -915,6 +917,7 @@ ngx_autocert_control_revoked(ngx_uint_t index, ngx_uint_t already)
         if (ngx_autocert_control_waits(clients[i], index)
             && clients[i]->what == NGX_AUTOCERT_CONTROL_REVOKE)
         {
+            clients[i]->revoked = 1;
             ngx_autocert_control_event(clients[i], already ? "was revoked"
                                                            : "revoked",
                                        index, NULL);
@@ -925,10 +928,10 @@ ngx_autocert_control_revoked(ngx_uint_t index, ngx_uint_t already)
 
 
 void
-ngx_autocert_control_end(ngx_uint_t index, ngx_autocert_fail_t *fail,
-    time_t next)
+ngx_autocert_control_end(ngx_uint_t index, ngx_uint_t goal,
+    ngx_autocert_fail_t *fail, time_t next)
 {
-    ngx_uint_t                       i;
+    ngx_uint_t                       i, revocation;
     ngx_autocert_control_client_t  **clients;
 
     clients = ngx_autocert_control.clients;
@@ -936,6 +939,13 @@ ngx_autocert_control_end(ngx_uint_t index, ngx_autocert_fail_t *fail,
     for (i = 0; i < NGX_AUTOCERT_CONTROL_CLIENTS; i++) {
 
         if (!ngx_autocert_control_waits(clients[i], index)) {
+            continue;
+        }
+
+        revocation = (clients[i]->what == NGX_AUTOCERT_CONTROL_REVOKE
+                      && !clients[i]->revoked);
+
+        if (revocation != (goal == NGX_AUTOCERT_GOAL_REVOCATION)) {
             continue;
         }
 

@@ -24,11 +24,15 @@ void ngx_autocert_control_stop(void);
 /* What there is to say of a name is another thing now, or will be soon. */
 void ngx_autocert_control_changed(ngx_uint_t index);
 
-/* How it goes with a name that somebody waits for; fail NULL: it is well. */
+/*
+ * How it goes with a name that somebody waits for; fail NULL: it is well.  The
+ * end of a revocation is for those who have asked for one and wait for it yet,
+ * that of an order (goal) is for all others.
+ */
 void ngx_autocert_control_step(ngx_uint_t index, char *step);
 void ngx_autocert_control_revoked(ngx_uint_t index, ngx_uint_t already);
-void ngx_autocert_control_end(ngx_uint_t index, ngx_autocert_fail_t *fail,
-    time_t next);
+void ngx_autocert_control_end(ngx_uint_t index, ngx_uint_t goal,
+    ngx_autocert_fail_t *fail, time_t next);
 
 #pragma GCC visibility pop
 

@@ -41,6 +41,7 @@ typedef struct {
 } ngx_autocert_schedule_t;
 
 
+static void ngx_autocert_schedule_leave(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_answer(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_found(ngx_uint_t index,
     ngx_autocert_chain_t *chain);
@@ -63,7 +64,7 @@ static void ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s,
 static void ngx_autocert_schedule_left(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_next_t *next);
 static void ngx_autocert_schedule_told(ngx_autocert_schedule_t *s,
-    ngx_uint_t index, char *why);
+    ngx_uint_t index, ngx_uint_t goal, char *why);
 static void ngx_autocert_schedule_begin(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_next_t *next, ngx_pool_t *pool);
 static ngx_int_t ngx_autocert_schedule_look(ngx_autocert_schedule_t *s,
@@ -168,10 +169,6 @@ ngx_autocert_schedule_start(ngx_autocert_helper_t *helper)
 void
 ngx_autocert_schedule_stop(void)
 {
-    ngx_pool_t               *pool;
-    ngx_autocert_fail_t       ignored;
-    ngx_autocert_name_t      *name;
-    ngx_autocert_state_t      state;
     ngx_autocert_schedule_t  *s = &ngx_autocert_schedule;
 
     ngx_autocert_sweep_stop();
@@ -181,9 +178,25 @@ ngx_autocert_schedule_stop(void)
         ngx_del_timer(&s->event);
     }
 
-    ngx_autocert_driver_leave();
+    ngx_autocert_schedule_leave(s);
 
-    /* the next helper goes on at once with what is left on purpose */
+    if (s->helper) {
+        ngx_autocert_store_unlock(&s->helper->store);
+    }
+}
+
+
+/* Whoever begins next goes on at once with what is left on purpose. */
+
+static void
+ngx_autocert_schedule_leave(ngx_autocert_schedule_t *s)
+{
+    ngx_pool_t            *pool;
+    ngx_autocert_fail_t    ignored;
+    ngx_autocert_name_t   *name;
+    ngx_autocert_state_t   state;
+
+    ngx_autocert_driver_leave();
 
     pool = NULL;
 
@@ -193,26 +206,25 @@ ngx_autocert_schedule_stop(void)
 
     s->busy = 0;
 
-    if (pool) {
-        name = s->helper->acf->names.elts;
-        name += s->index;
-
-        if (ngx_autocert_store_state_get(&s->helper->store, pool,
-                                         &name->name, &state, &ignored)
-            == NGX_OK)
-        {
-            ngx_autocert_plan_leave(&state);
-            (void) ngx_autocert_store_state_put(&s->helper->store, pool,
-                                                &name->name, &state,
-                                                &ignored);
-        }
-
-        ngx_destroy_pool(pool);
+    if (pool == NULL) {
+        return;
     }
 
-    if (s->helper) {
-        ngx_autocert_store_unlock(&s->helper->store);
+    name = s->helper->acf->names.elts;
+    name += s->index;
+
+    if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
+                                     &state, &ignored)
+        == NGX_OK)
+    {
+        s->plan.names[s->index].order = (state.order.len != 0);
+
+        ngx_autocert_plan_leave(&state);
+        (void) ngx_autocert_store_state_put(&s->helper->store, pool,
+                                            &name->name, &state, &ignored);
     }
+
+    ngx_destroy_pool(pool);
 }
 
 
@@ -597,15 +609,17 @@ ngx_autocert_schedule_left(ngx_autocert_schedule_t *s,
         && s->plan.names[next->index].wanted)
     {
         s->plan.names[next->index].wanted = 0;
-        ngx_autocert_schedule_told(s, next->index, "it could not be begun, "
-                                   "NGINX's log says why");
+        ngx_autocert_schedule_told(s, next->index,
+                                   NGX_AUTOCERT_GOAL_CERTIFICATE,
+                                   "it could not be begun, NGINX's log says "
+                                   "why");
     }
 }
 
 
 static void
 ngx_autocert_schedule_told(ngx_autocert_schedule_t *s, ngx_uint_t index,
-    char *why)
+    ngx_uint_t goal, char *why)
 {
     ngx_autocert_fail_t  fail;
 
@@ -614,7 +628,7 @@ ngx_autocert_schedule_told(ngx_autocert_schedule_t *s, ngx_uint_t index,
     fail.why.data = (u_char *) why;
     fail.why.len = ngx_strlen(why);
 
-    ngx_autocert_control_end(index, &fail,
+    ngx_autocert_control_end(index, goal, &fail,
                              ngx_autocert_plan_due(&s->plan, index));
 }
 
@@ -832,7 +846,8 @@ ngx_autocert_schedule_unread(ngx_autocert_schedule_t *s, ngx_uint_t index,
     ngx_autocert_schedule_later(s, index);
 
     s->plan.names[index].wanted = 0;
-    ngx_autocert_control_end(index, fail, s->plan.names[index].retry);
+    ngx_autocert_control_end(index, NGX_AUTOCERT_GOAL_CERTIFICATE, fail,
+                             s->plan.names[index].retry);
 
     if (s->plan.names[index].unread) {
         return;
@@ -935,7 +950,8 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
         s->plan.names[outcome->index].wanted = 0;
         s->plan.names[outcome->index].retry = ngx_time()
                                    + NGX_AUTOCERT_SCHEDULE_LOOK / 1000;
-        ngx_autocert_schedule_told(s, outcome->index, "no memory");
+        ngx_autocert_schedule_told(s, outcome->index, outcome->goal,
+                                   "no memory");
         ngx_add_timer(&s->event, NGX_AUTOCERT_SCHEDULE_LOOK);
         return;
     }
@@ -947,7 +963,7 @@ ngx_autocert_schedule_done(ngx_autocert_outcome_t *outcome)
         ngx_autocert_facts_busy(outcome->index, 0);
 
         if (outcome->fail == NULL) {
-            ngx_autocert_control_end(outcome->index, NULL, 0);
+            ngx_autocert_control_end(outcome->index, outcome->goal, NULL, 0);
         }
 
         break;
@@ -1094,7 +1110,8 @@ ngx_autocert_schedule_refused(ngx_autocert_schedule_t *s, ngx_uint_t index,
     name += index;
 
     ngx_autocert_facts_failed(index, fail);
-    ngx_autocert_control_end(index, fail, failed->next);
+    ngx_autocert_control_end(index, NGX_AUTOCERT_GOAL_CERTIFICATE, fail,
+                             failed->next);
 
     others.data = buf;
     others.len = ngx_autocert_schedule_others(buf, sizeof(buf), fail, failed);
@@ -1350,7 +1367,8 @@ ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
                       detail.len ? " (" : "", &detail, cut,
                       detail.len ? ")" : "");
 
-        ngx_autocert_control_end(outcome->index, outcome->fail, 0);
+        ngx_autocert_control_end(outcome->index, outcome->goal,
+                                 outcome->fail, 0);
         return;
     }
 
@@ -1358,6 +1376,8 @@ ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
                   "autocert: the certificate of \"%V\" %s revoked, another "
                   "one with another key is ordered, CA: %V", &name->name,
                   outcome->already ? "was" : "is", &s->helper->acf->ca);
+
+    ngx_autocert_control_revoked(outcome->index, outcome->already);
 
     if (ngx_autocert_store_state_get(&s->helper->store, pool, &name->name,
                                      &state, &fail)
@@ -1368,15 +1388,16 @@ ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
         return;
     }
 
-    ngx_autocert_control_revoked(outcome->index, outcome->already);
     ngx_autocert_plan_revoked(&s->plan, outcome->index, &state);
     ngx_autocert_facts_state(outcome->index, &state);
     ngx_autocert_schedule_put(s, outcome->index, &state, pool, NULL);
 
     if (s->plan.names[outcome->index].never) {
-        ngx_autocert_schedule_told(s, outcome->index, "no other certificate "
-                                   "is ordered for the name, which has no "
-                                   "\"listen\" that can answer the CA");
+        ngx_autocert_schedule_told(s, outcome->index,
+                                   NGX_AUTOCERT_GOAL_CERTIFICATE,
+                                   "no other certificate is ordered for the "
+                                   "name, which has no \"listen\" that can "
+                                   "answer the CA");
     }
 }
 
@@ -1565,6 +1586,15 @@ ngx_autocert_schedule_revoke(ngx_uint_t index, ngx_uint_t reason,
     s->revoke = 1;
     s->revoked = index;
     s->reason = reason;
+
+    /* what is served now is what is meant, not what comes of an order */
+
+    if (s->busy && s->goal == NGX_AUTOCERT_GOAL_CERTIFICATE
+        && s->index == index)
+    {
+        ngx_autocert_schedule_leave(s);
+        ngx_autocert_facts_busy(index, 0);
+    }
 
     if (!s->busy) {
         ngx_add_timer(&s->event, 1);

@@ -18,6 +18,7 @@ from support.certs import Authority
 from support.engine import conf, issued, settled, some, state
 from support.fakeca import problem
 from support.nginx import BUILD, TOP
+from support.proxy import Cut
 from support.wait import wait_for
 
 COMMAND = f"{BUILD}/nginx-autocert"
@@ -302,6 +303,42 @@ def test_revoke(nginx, proxy, reason, number):
         f"/cert-status-by-serial/{old.cert.serial_number:x}"))
     assert found["Status"] == "Revoked"
     assert found.get("Reason", 0) == number
+
+
+def test_revoke_during_an_order(nginx, proxy):
+    """What is served is revoked, not what the order gives; it goes on then."""
+
+    ca = proxy()
+    server = nginx(conf(ca)).start()
+    issued(server)
+    settled(server)
+    old = serial(server)
+    asked_for = threading.Event()
+
+    def finalize(request):
+        if not asked_for.is_set() and asked_for.wait(15):
+            raise Cut
+
+    ca.before("finalize", finalize)
+    ca.before("revoke", lambda request: asked_for.set())
+    n = ca.count("finalize")
+    waiting = subprocess.Popen(
+        [COMMAND, "-p", f"{server.dir}/store", "renew", "-f", "example.com"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: ca.count("finalize") > n, 30, "an order")
+    done = run(server, "revoke", "example.com")
+    _, err = waiting.communicate(timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert waiting.returncode == 0, err
+    assert "obtaining another one" in done.stdout
+
+    def status(number):
+        return json.loads(ca.pebble.get(
+            f"/cert-status-by-serial/{number}"))["Status"]
+
+    assert status(old) == "Revoked"
+    assert serial(server) != old and status(serial(server)) == "Valid"
+    assert ca.count("order") == 2 and ca.count("revoke") == 1
 
 
 @pytest.mark.deep
