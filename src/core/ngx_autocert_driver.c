@@ -34,6 +34,7 @@ typedef struct {
     EVP_PKEY                      *key;
     ngx_autocert_jose_key_t        own;         /* key, for a revocation */
     ngx_autocert_revocation_t      revocation;
+    u_char                         id[NGX_AUTOCERT_KEY_ID];     /* of key */
     ngx_str_t                      counted;     /* URL of the order */
     char                          *step;        /* logged last */
     unsigned                       anew:1;      /* the order of before is
@@ -248,6 +249,7 @@ ngx_autocert_driver_certificate(ngx_autocert_driver_t *d,
         (void) i2d_X509(sk_X509_value(pair.chain->certs, 0), &p);
     }
 
+    ngx_memcpy(d->id, pair.chain->id, NGX_AUTOCERT_KEY_ID);
     ngx_autocert_x509_chain_free(pair.chain);
 
     d->key = pair.key;
@@ -1019,6 +1021,7 @@ ngx_autocert_driver_end(ngx_autocert_driver_t *d, ngx_autocert_chain_t *chain,
     outcome.chain = chain;
     outcome.window = &d->flow.window;
     outcome.account = d->issuer ? &d->issuer->kid : NULL;
+    outcome.id = d->id;
     outcome.fail = fail;
     outcome.log = &d->log;
     outcome.anew = d->anew;

@@ -22,6 +22,7 @@ typedef struct {
     ngx_autocert_chain_t     *chain;    /* is served; without its certs */
     ngx_autocert_window_t    *window;
     ngx_str_t                *account;  /* URL; NULL if there is none yet */
+    u_char                   *id;       /* of the key of what was revoked */
     ngx_log_t                *log;      /* knows the name and the step */
     unsigned                  anew:1;   /* in place of the order of before */
     unsigned                  already:1;    /* was revoked before */

@@ -867,12 +867,32 @@ ngx_autocert_plan_until(ngx_pool_t *pool, ngx_autocert_fail_t *fail,
 }
 
 
-/* It is nobody's now: nothing is asked of its CA about it. */
+/*
+ * It is ours, also if it was put there by hand, and of no CA: so it is to be
+ * replaced, and nothing is asked about it.
+ */
 
 void
 ngx_autocert_plan_revoked(ngx_autocert_plan_t *plan, ngx_uint_t index,
-    ngx_autocert_state_t *state)
+    u_char *id, ngx_autocert_state_t *state, ngx_pool_t *pool)
 {
+    u_char     *buf;
+    ngx_str_t   key;
+
+    ngx_autocert_plan_alive(plan);
+
+    buf = ngx_pnalloc(pool, NGX_AUTOCERT_PLAN_KEY);
+
+    if (buf) {
+        ngx_autocert_plan_key(id, buf, &key);
+        state->key = key;
+
+        if (ngx_autocert_plan_is(&state->next_key, &key)) {
+            ngx_str_null(&state->next_key);
+            ngx_str_null(&state->next_account);
+        }
+    }
+
     ngx_str_null(&state->issuer);
     state->window_start = 0;
     state->window_end = 0;
@@ -882,6 +902,16 @@ ngx_autocert_plan_revoked(ngx_autocert_plan_t *plan, ngx_uint_t index,
     plan->names[index].look = NGX_AUTOCERT_PLAN_NEVER;
     plan->names[index].renew = 0;
     plan->names[index].wanted = !plan->names[index].never;
+}
+
+
+void
+ngx_autocert_plan_unrevoked(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_fail_t *fail)
+{
+    if (fail->scope == NGX_AUTOCERT_FAIL_CA) {
+        ngx_autocert_plan_hold(plan, now, fail);
+    }
 }
 
 

@@ -170,9 +170,16 @@ ngx_int_t ngx_autocert_plan_want(ngx_autocert_plan_t *plan, ngx_uint_t index,
     ngx_autocert_issued_t *issued, ngx_pool_t *pool,
     ngx_autocert_fail_t *fail);
 
-/* The certificate was revoked: another one is wanted, also after a restart. */
+/*
+ * The certificate was revoked, whose key has this id: another one is wanted,
+ * also after a restart.
+ */
 void ngx_autocert_plan_revoked(ngx_autocert_plan_t *plan, ngx_uint_t index,
-    ngx_autocert_state_t *state);
+    u_char *id, ngx_autocert_state_t *state, ngx_pool_t *pool);
+
+/* It was not. */
+void ngx_autocert_plan_unrevoked(ngx_autocert_plan_t *plan, time_t now,
+    ngx_autocert_fail_t *fail);
 
 /* Does the CA want nothing asked of it now?  Then NGX_ERROR and fail. */
 ngx_int_t ngx_autocert_plan_paused(ngx_autocert_plan_t *plan, time_t now,

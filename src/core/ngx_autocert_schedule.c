@@ -1367,6 +1367,7 @@ ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
                       detail.len ? " (" : "", &detail, cut,
                       detail.len ? ")" : "");
 
+        ngx_autocert_plan_unrevoked(&s->plan, ngx_time(), outcome->fail);
         ngx_autocert_control_end(outcome->index, outcome->goal,
                                  outcome->fail, 0);
         return;
@@ -1388,7 +1389,8 @@ ngx_autocert_schedule_revocation(ngx_autocert_schedule_t *s,
         return;
     }
 
-    ngx_autocert_plan_revoked(&s->plan, outcome->index, &state);
+    ngx_autocert_plan_revoked(&s->plan, outcome->index, outcome->id, &state,
+                              pool);
     ngx_autocert_facts_state(outcome->index, &state);
     ngx_autocert_schedule_put(s, outcome->index, &state, pool, NULL);
 

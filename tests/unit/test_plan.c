@@ -1607,13 +1607,76 @@ test_plan_revoked(void **data)
     test_plan_issue(1, TEST_PLAN_NOW);
     assert_true(ngx_autocert_plan_due(&test_plan, 1) > TEST_PLAN_NOW);
 
-    ngx_autocert_plan_revoked(&test_plan, 1, &test_state);
+    ngx_autocert_plan_revoked(&test_plan, 1, test_chain.id, &test_state,
+                              test_pool);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 1), 0);
     assert_int_equal(test_plan_names[1].wanted, 1);
 
     test_plan_found(1, TEST_PLAN_NOW, &test_chain, &test_state, 0);
     assert_int_equal(ngx_autocert_plan_due(&test_plan, 1), 0);
     assert_int_equal(test_plan_names[1].look, NGX_AUTOCERT_PLAN_NEVER);
+}
+
+
+/* Likewise if a person put it there, or it is just what an order gave. */
+
+static void
+test_plan_revoked_by_hand(void **data)
+{
+    (void) data;
+
+    test_plan_only(0);
+    test_plan_found(1, TEST_PLAN_NOW, &test_chain, &test_state, 0);
+    assert_int_equal(test_state.key.len, 0);
+    assert_true(ngx_autocert_plan_due(&test_plan, 1) > TEST_PLAN_NOW);
+
+    assert_int_equal(ngx_autocert_plan_promise(&test_state, test_chain.id,
+                                               &test_account, test_pool),
+                     NGX_OK);
+
+    ngx_autocert_plan_revoked(&test_plan, 1, test_chain.id, &test_state,
+                              test_pool);
+    assert_int_equal(test_state.next_key.len, 0);
+    assert_int_equal(test_state.next_account.len, 0);
+
+    test_plan_found(1, TEST_PLAN_NOW, &test_chain, &test_state, 0);
+    assert_int_equal(ngx_autocert_plan_due(&test_plan, 1), 0);
+    assert_int_equal(test_plan_names[1].look, NGX_AUTOCERT_PLAN_NEVER);
+
+    /* what is put there then is another one */
+
+    test_chain.id[0]++;
+    test_plan_found(1, TEST_PLAN_NOW, &test_chain, &test_state, 0);
+    assert_true(ngx_autocert_plan_due(&test_plan, 1) > TEST_PLAN_NOW);
+}
+
+
+/* The CA has answered; or has asked to wait. */
+
+static void
+test_plan_revoked_hold(void **data)
+{
+    ngx_autocert_plan_next_t  next;
+
+    (void) data;
+
+    test_plan_only(0);
+    test_fail.kind = NGX_AUTOCERT_FAIL_LIMITED;
+    test_fail.retry_at = TEST_PLAN_NOW + 2 * TEST_PLAN_DAY;
+
+    ngx_autocert_plan_unrevoked(&test_plan, TEST_PLAN_NOW, &test_fail);
+    assert_int_equal(test_plan.ca.hold, 0);
+
+    test_fail.scope = NGX_AUTOCERT_FAIL_CA;
+    ngx_autocert_plan_unrevoked(&test_plan, TEST_PLAN_NOW, &test_fail);
+    assert_int_equal(test_plan.ca.hold, test_fail.retry_at);
+    assert_int_equal(test_plan.changed, 1);
+
+    ngx_autocert_plan_revoked(&test_plan, 1, test_chain.id, &test_state,
+                              test_pool);
+    assert_int_equal(test_plan_ask(TEST_PLAN_NOW, &next),
+                     NGX_AUTOCERT_PLAN_ORDER);
+    assert_int_equal(next.index, 1);
 }
 
 
@@ -1679,6 +1742,8 @@ main(void)
         test_plan_case(test_plan_wanted),
         test_plan_case(test_plan_unwanted),
         test_plan_case(test_plan_revoked),
+        test_plan_case(test_plan_revoked_by_hand),
+        test_plan_case(test_plan_revoked_hold),
         test_plan_case(test_plan_contacts),
     };
 
