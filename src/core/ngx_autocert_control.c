@@ -347,6 +347,7 @@ ngx_autocert_control_may(int fd, ngx_log_t *log)
     struct ucred  cred;
 
     len = sizeof(struct ucred);
+    ngx_memzero(&cred, sizeof(struct ucred));
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0
         && (cred.uid == 0 || cred.uid == geteuid()))

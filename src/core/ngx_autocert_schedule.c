@@ -61,6 +61,8 @@ static void ngx_autocert_schedule_next(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_moved(ngx_autocert_schedule_t *s);
 static void ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s,
     time_t until);
+static void ngx_autocert_schedule_kept(ngx_autocert_schedule_t *s,
+    time_t until);
 static void ngx_autocert_schedule_left(ngx_autocert_schedule_t *s,
     ngx_autocert_plan_next_t *next);
 static void ngx_autocert_schedule_told(ngx_autocert_schedule_t *s,
@@ -578,6 +580,7 @@ ngx_autocert_schedule_next(ngx_autocert_schedule_t *s)
     }
 
     if (next.what == NGX_AUTOCERT_PLAN_WAIT) {
+        ngx_autocert_schedule_kept(s, next.until);
         ngx_autocert_schedule_wait(s, next.until);
         return;
     }
@@ -693,6 +696,33 @@ ngx_autocert_schedule_wait(ngx_autocert_schedule_t *s, time_t until)
     }
 
     ngx_add_timer(&s->event, delay);
+}
+
+
+/* What is wanted is so yet, but nobody is to wait for it that long. */
+
+static void
+ngx_autocert_schedule_kept(ngx_autocert_schedule_t *s, time_t until)
+{
+    time_t               due;
+    ngx_uint_t           i;
+    ngx_autocert_fail_t  fail;
+
+    ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+    fail.kind = NGX_AUTOCERT_FAIL_LIMITED;
+    ngx_str_set(&fail.why, "it has to wait for the CA, or its limits");
+
+    for (i = 0; i < s->helper->acf->names.nelts; i++) {
+
+        if (!s->plan.names[i].wanted) {
+            continue;
+        }
+
+        due = ngx_max(ngx_autocert_plan_due(&s->plan, i), s->plan.ca.hold);
+
+        ngx_autocert_control_end(i, NGX_AUTOCERT_GOAL_CERTIFICATE, &fail,
+                                 due > ngx_time() ? due : until);
+    }
 }
 
 
@@ -1498,9 +1528,8 @@ ngx_autocert_schedule_renew(ngx_uint_t index, ngx_uint_t force,
     name = s->helper->acf->names.elts;
     name += index;
 
-    if ((s->busy && s->goal == NGX_AUTOCERT_GOAL_CERTIFICATE
-         && s->index == index)
-        || s->plan.names[index].wanted)
+    if (s->busy && s->goal == NGX_AUTOCERT_GOAL_CERTIFICATE
+        && s->index == index)
     {
         return NGX_OK;
     }

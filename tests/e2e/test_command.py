@@ -252,6 +252,43 @@ def test_renew_fails(nginx, pebble, dns):
     assert serial(server)
 
 
+def test_renew_is_kept_back(nginx, proxy):
+    """Whoever waits when the CA asks all to wait is told so at once."""
+
+    ca = proxy()
+    server = nginx(conf(ca, NAMES)).start()
+    for name in NAMES.split():
+        issued(server, name)
+    settled(server)
+    both = threading.Event()
+    ca.before("order", lambda request: both.wait(15))
+    ca.answer("order", 503, retry_after=3600, times=None)
+    n = ca.count("order")
+
+    def renew(name):
+        return subprocess.Popen(
+            [COMMAND, "-p", f"{server.dir}/store", "renew", "-f", name],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    first = renew("example.com")
+    wait_for(lambda: ca.count("order") > n, 30, "an order")
+    second = renew("www.example.com")
+    try:
+        server.wait_log('"www.example.com" is asked for by', 30)
+        both.set()
+        assert "next try at 20" in first.communicate(timeout=30)[1]
+        said = second.communicate(timeout=10)[1]
+        assert second.returncode == 1
+        assert "it has to wait for the CA" in said
+        assert "next try at 20" in said
+    finally:
+        second.kill()
+
+    done = run(server, "renew", "-f", "www.example.com")
+    assert done.returncode == 3
+    assert "asked to wait, possible from 20" in done.stderr
+
+
 def test_reload_while_it_waits(nginx, dns, fakeca):
     """The next helper is asked again, and there is one order in all."""
 
