@@ -8,6 +8,10 @@
 #define COMMAND_AGAIN  10       /* helpers that went away meanwhile */
 
 
+static const char  command_leaving[] =
+    "one helper after the other goes away, NGINX's log says why";
+
+
 static int command_want(command_t *command, const char *what,
     const char *name, const char *more);
 static int command_serial(command_t *command, const char *name, char *serial,
@@ -87,6 +91,13 @@ command_want(command_t *command, const char *what, const char *name,
 
         if (rc == COMMAND_OK && strcmp(before, now)) {
 
+            if (strcmp(what, "revoke") == 0 && !revoked) {
+                command_say("%s: the helper was replaced, and there is "
+                            "another certificate now; whether that of before "
+                            "is revoked is not known", name);
+                return COMMAND_FAILED;
+            }
+
             if (!command->json) {
                 printf("%s: there is another certificate now\n", name);
             }
@@ -96,8 +107,7 @@ command_want(command_t *command, const char *what, const char *name,
     }
 
     if (rc == COMMAND_OK) {
-        command_say("one helper after the other goes away, NGINX's log says "
-                    "why");
+        command_say("%s", command_leaving);
         rc = COMMAND_NOBODY;
     }
 
@@ -122,7 +132,7 @@ command_serial(command_t *command, const char *name, char *serial,
             return rc;
         }
 
-        while (command_read(&link, -1) == 1) {
+        while ((rc = command_read(&link, COMMAND_ANSWER)) == 1) {
 
             if (command_parse(&link, &line) == -1) {
                 command_free(&line);
@@ -142,7 +152,14 @@ command_serial(command_t *command, const char *name, char *serial,
         }
 
         command_close(&link);
+
+        if (rc == 0) {
+            command_say("%s", command_silent);
+            return COMMAND_NOBODY;
+        }
     }
+
+    command_say("%s", command_leaving);
 
     return COMMAND_NOBODY;
 }
@@ -218,7 +235,7 @@ command_end(command_t *command, command_line_t *line, const char *name)
         return COMMAND_OK;
     }
 
-    if (strcmp(line->end, "unknown") == 0) {
+    if (name && strcmp(line->end, "unknown") == 0) {
         command_meant(command, name);
         return COMMAND_REFUSED;
     }
@@ -263,7 +280,7 @@ command_meant(command_t *command, const char *name)
 
     if (command_ask(&link, command, "list", NULL, "") == COMMAND_OK) {
 
-        while (command_read(&link, -1) == 1) {
+        while (command_read(&link, COMMAND_ANSWER) == 1) {
 
             if (command_parse(&link, &line) == 0 && *line.report) {
                 n = command_distance(name, line.name);

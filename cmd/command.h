@@ -16,6 +16,7 @@
 
 
 #define COMMAND_DAY    86400
+#define COMMAND_ANSWER 10000    /* ms, for a line of what is known */
 
 /* The ends of the command; check has those of Nagios. */
 
@@ -106,7 +107,10 @@ int command_read(command_link_t *link, int ms);
 int command_parse(command_link_t *link, command_line_t *line);
 void command_free(command_line_t *line);
 
-/* How it ended, as an exit status; says why where it is not well. */
+/*
+ * How it ended, as an exit status; says why where it is not well.  name NULL:
+ * none was asked about.
+ */
 int command_end(command_t *command, command_line_t *line, const char *name);
 
 /* Seconds since 1970, or 0. */
@@ -114,6 +118,9 @@ time_t command_time(const char *text);
 
 /* Days until then, rounded down. */
 long command_days(time_t until, time_t now);
+
+/* What there is to say of a helper that is stopped. */
+extern const char  command_silent[];
 
 void command_say(const char *fmt, ...)
     __attribute__ ((format (printf, 1, 2)));

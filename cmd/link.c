@@ -12,6 +12,9 @@
 #define COMMAND_PAUSE  100      /* ms */
 
 
+const char  command_silent[] = "the helper is there, and does not answer";
+
+
 static int command_socket(int dir, const char *path);
 static void command_absent(const char *path, int err);
 static char *command_text(ngx_pool_t *pool, ngx_autocert_json_t *json,
@@ -57,7 +60,7 @@ command_connect(command_link_t *link, const char *path, int quiet)
 
         err = errno;
 
-        if (err != ENOENT && err != ECONNREFUSED && err != EAGAIN) {
+        if (err != ENOENT && err != ECONNREFUSED) {
             break;
         }
     }
@@ -82,6 +85,7 @@ static int
 command_socket(int dir, const char *path)
 {
     int                  fd, err;
+    struct timeval       tv;
     struct sockaddr_un   sun;
 
     fd = socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0);
@@ -89,6 +93,12 @@ command_socket(int dir, const char *path)
     if (fd == -1) {
         return -1;
     }
+
+    /* where its queue is full, connect() waits as well */
+
+    tv.tv_sec = COMMAND_ANSWER / 1000;
+    tv.tv_usec = 0;
+    (void) setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 
     memset(&sun, 0, sizeof(sun));
     sun.sun_family = AF_UNIX;
@@ -120,6 +130,10 @@ command_absent(const char *path, int err)
     case EACCES:
     case EPERM:
         command_say("\"%s\" is for root alone: use sudo", path);
+        return;
+
+    case EAGAIN:
+        command_say("%s", command_silent);
         return;
 
     case ENOENT:

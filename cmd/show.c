@@ -63,7 +63,7 @@ command_names(command_t *command, command_names_t *names, const char *what,
         return rc;
     }
 
-    while (command_read(&link, -1) == 1) {
+    while ((rc = command_read(&link, COMMAND_ANSWER)) == 1) {
 
         if (command_parse(&link, &line) == -1) {
             command_free(&line);
@@ -91,8 +91,9 @@ command_names(command_t *command, command_names_t *names, const char *what,
     }
 
     command_close(&link);
-    command_say("the helper went away in the middle of its answer, try "
-                "again");
+    command_say("%s", rc == 0 ? command_silent
+                              : "the helper went away in the middle of its "
+                                "answer, try again");
 
     return COMMAND_NOBODY;
 }
@@ -262,7 +263,9 @@ command_show(command_t *command)
                     *line->renew_why ? ")" : "");
 
     } else {
-        command_row("next order", "never: no \"listen\" can answer the CA");
+        command_row("next order",
+                    strcmp(line->state, "held") == 0
+                    ? "never: no \"listen\" can answer the CA" : "now");
     }
 
     if (line->budget >= 0) {

@@ -296,6 +296,8 @@ def test_reload_while_it_waits(nginx, dns, fakeca):
     ca.hold("authz")
     server = nginx(conf(ca, curve="secp384r1")).start()
     server.wait_log("awaiting the validation", 60)
+    assert re.search("^next order +now$", run(server, "show",
+                                              "example.com").stdout, re.M)
     waiting = subprocess.Popen(
         [COMMAND, "-p", f"{server.dir}/store", "renew", "example.com"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -659,6 +661,29 @@ def test_nobody(server, place):
     assert done.returncode == 4 and "there is no store" in done.stderr
     done = run(server, "list", user="nobody")
     assert done.returncode == 4 and "root" in done.stderr
+
+
+def test_a_helper_that_does_not_answer(server):
+    """There is an end to it, and it is told."""
+
+    helper = server.helper()
+    server.signal("STOP", helper)
+    try:
+        asking = [subprocess.Popen([COMMAND, "-p", f"{server.dir}/store",
+                                    *args], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+                  for args in [["check"], ["list"], ["renew", "example.com"]]]
+        for process, status in zip(asking, (3, 4, 4)):
+            out, err = process.communicate(timeout=20)
+            assert process.returncode == status
+            assert "does not answer" in err
+            assert ("UNKNOWN" in out) == (status == 3)
+    finally:
+        server.signal("CONT", helper)
+        for process in asking:
+            process.kill()
+
+    assert run(server, "check").returncode == 0
 
 
 def test_another_user(server):
