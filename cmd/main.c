@@ -84,6 +84,7 @@ static const struct option  command_options[] = {
 };
 
 
+static int command_written(int rc, int failed);
 static int command_usage(const char *fmt, ...)
     __attribute__ ((format (printf, 1, 2)));
 static void command_set(command_t *command, int option);
@@ -167,7 +168,25 @@ main(int argc, char **argv)
 
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
 
-    return w->run(&command);
+    return command_written(w->run(&command),
+                           w->run == command_check ? COMMAND_UNKNOWN
+                                                   : COMMAND_FAILED);
+}
+
+
+/* Whoever reads what is not there would take it for all there is. */
+
+static int
+command_written(int rc, int failed)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return rc;
+    }
+
+    (void) fputs("nginx-autocert: what there was to say can't be written\n",
+                 stderr);
+
+    return failed;
 }
 
 
@@ -202,11 +221,11 @@ command_set(command_t *command, int option)
 
     case 'h':
         (void) fputs(command_help, stdout);
-        exit(COMMAND_OK);
+        exit(command_written(COMMAND_OK, COMMAND_FAILED));
 
     case 'V':
         (void) puts("nginx-autocert " NGX_AUTOCERT_VERSION);
-        exit(COMMAND_OK);
+        exit(command_written(COMMAND_OK, COMMAND_FAILED));
 
     default:
         exit(command_usage(NULL));

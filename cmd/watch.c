@@ -16,6 +16,7 @@
 
 #define COMMAND_TICK   60000    /* ms: ends come nearer */
 #define COMMAND_RETRY  500      /* ms, from one try to the next */
+#define COMMAND_BUSY   5000     /* likewise, if the last one was refused */
 #define COMMAND_GRACE  600      /* s, for a renewal that is due just then */
 
 
@@ -38,6 +39,7 @@ typedef struct {
     size_t             size;
     time_t             heard;       /* a helper was there last; 0: not yet */
     unsigned           whole:1;     /* all names were told once */
+    unsigned           refused:1;   /* since then, and that was said */
 } command_watch_t;
 
 
@@ -74,6 +76,10 @@ command_watch(command_t *command)
 
     said = 0;
 
+    /* what is ignored is inherited, and leaves no status */
+
+    (void) signal(SIGCHLD, SIG_DFL);
+
     for ( ;; ) {
 
         if (command_connect(&link, command->path, 1) == 0) {
@@ -96,7 +102,7 @@ command_watch(command_t *command)
             said = 1;
         }
 
-        (void) poll(NULL, 0, COMMAND_RETRY);
+        (void) poll(NULL, 0, watch.refused ? COMMAND_BUSY : COMMAND_RETRY);
     }
 
     return COMMAND_OK;
@@ -158,7 +164,8 @@ command_watch_line(command_watch_t *watch, command_line_t *line)
     } else if (strcmp(line->event, "complete") == 0) {
         command_watch_whole(watch);
 
-    } else if (*line->end) {
+    } else if (*line->end && !watch->refused) {
+        watch->refused = 1;
         (void) command_end(watch->command, line, NULL);
     }
 }
@@ -173,6 +180,7 @@ command_watch_whole(command_watch_t *watch)
     command_known_t  *known;
 
     watch->whole = 1;
+    watch->refused = 0;
 
     for (i = 0, n = 0; i < watch->n; i++) {
         known = watch->known[i];
@@ -393,6 +401,8 @@ command_watch_run(command_watch_t *watch, command_known_t *known,
         command_say("\"%s\" can't be run: %s", args[0], strerror(err));
         return;
     }
+
+    status = 0;
 
     while (waitpid(pid, &status, 0) == -1 && errno == EINTR) { /* void */ }
 

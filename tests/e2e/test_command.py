@@ -15,7 +15,7 @@ import pytest
 
 from support import tls
 from support.certs import Authority
-from support.engine import conf, issued, settled, some, state
+from support.engine import conf, failures, issued, settled, some, state
 from support.fakeca import problem
 from support.nginx import BUILD, TOP
 from support.proxy import Cut
@@ -81,11 +81,11 @@ def ask(server, **request):
 class Watch:
     """nginx-autocert watch, beside the test."""
 
-    def __init__(self, server, *args):
+    def __init__(self, server, *args, **options):
         self.process = subprocess.Popen(
             [COMMAND, "--path", f"{server.dir}/store", "watch", *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, **options)
         self.events = []
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
@@ -425,6 +425,59 @@ def test_revoke_refused(nginx, proxy):
     assert serial(server) != before
 
 
+def test_revoke_and_another_helper(nginx, proxy):
+    """Which finds another certificate: nobody knows of the one of before."""
+
+    ca = proxy()
+    server = nginx(conf(ca)).start()
+    issued(server)
+    settled(server)
+    gate = threading.Event()
+    ca.before("revoke", lambda request: gate.wait(20))
+    waiting = subprocess.Popen(
+        [COMMAND, "-p", f"{server.dir}/store", "revoke", "example.com"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: ca.count("revoke") == 1, 30, "a revocation")
+        Authority().issue("example.com").store(f"{server.dir}/store",
+                                               "example.com")
+        server.reload()
+        err = waiting.communicate(timeout=30)[1]
+    finally:
+        gate.set()
+        waiting.kill()
+    assert waiting.returncode == 1
+    assert "is revoked is not known" in err
+
+
+def test_revoke_by_hand(nginx, proxy):
+    """What is not ours is ours to replace, also after a failure and a kill."""
+
+    ca = proxy()
+    server = nginx(conf(ca)).start()
+    issued(server)
+    server.stop()
+    store = f"{server.dir}/store/example.com"
+    os.unlink(f"{store}/state.json")
+    server.start()
+    settled(server)
+    old = serial(server)
+    assert not state(server).get("key")
+    ca.answer("order", 400, "malformed", "no", times=None)
+    done = run(server, "revoke", "example.com")
+    assert done.returncode == 1 and "is revoked, obtaining" in done.stdout
+    assert failures(server, 1)["key"]
+    helper = server.helper()
+    server.allow("exited on signal 9")
+    server.signal("KILL", helper)
+    server.helper(other_than=[helper])
+    settled(server)
+    ca.normal()
+    done = run(server, "renew", "example.com")
+    assert done.returncode == 0, done.stderr
+    assert serial(server) != old
+
+
 def test_check(nginx, pebble, dns):
     """OK, WARNING, CRITICAL, UNKNOWN."""
 
@@ -568,6 +621,20 @@ def test_watch_ends(server):
         assert watch.saw()[4:] == [("renewed", "example.com")]
 
 
+def test_watch_children(server):
+    """Whoever starts it may ignore its own, as daemons do."""
+
+    store = f"{server.dir}/store"
+    mine = Authority()
+    with Watch(server, "--", "false", preexec_fn=lambda: signal.signal(
+            signal.SIGCHLD, signal.SIG_IGN)) as watch:
+        watched(server)
+        for name in NAMES.split():
+            mine.issue(name).store(store, name)
+        watch.wait(2)           # it has waited for what the first one ran
+    assert '"false" has failed at "renewed" of ' in watch.said
+
+
 def test_watch_a_ca_that_is_gone(nginx, dns, fakeca):
     """It is the CA's failure, and the names' as well; told once."""
 
@@ -686,6 +753,18 @@ def test_a_helper_that_does_not_answer(server):
     assert run(server, "check").returncode == 0
 
 
+@pytest.mark.parametrize("args, status", [
+    (["list"], 1), (["list", "--json"], 1), (["show", "example.com"], 1),
+    (["check"], 3), (["--version"], 1)])
+def test_what_cannot_be_written(server, args, status):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([COMMAND, "-p", f"{server.dir}/store", *args],
+                              timeout=20, text=True, stdout=full,
+                              stderr=subprocess.PIPE)
+    assert done.returncode == status
+    assert "can't be written" in done.stderr
+
+
 def test_another_user(server):
     """Whoever gets as far as the socket nonetheless is refused there."""
 
@@ -757,8 +836,10 @@ def test_many_and_slow(server):
         done = run(server, "list")
         assert done.returncode == 4 and "try again" in done.stderr
         assert tls.handshake("example.com")
-        for s in held:
-            assert answer(s) == b""
+        with Watch(server) as watch:
+            for s in held:
+                assert answer(s) == b""
+        assert watch.said.count("too many others are asking") == 1
 
     assert run(server, "list").returncode == 0
 
