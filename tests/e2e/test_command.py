@@ -344,10 +344,13 @@ def test_revoke(nginx, proxy, reason, number):
     assert found.get("Reason", 0) == number
 
 
-def test_revoke_during_an_order(nginx, proxy):
+@pytest.mark.parametrize("refused", [False, True])
+def test_revoke_during_an_order(nginx, proxy, refused):
     """What is served is revoked, not what the order gives; it goes on then."""
 
     ca = proxy()
+    if refused:
+        ca.answer("revoke", 400, "badRevocationReason", "no such reason")
     server = nginx(conf(ca)).start()
     issued(server)
     settled(server)
@@ -367,15 +370,15 @@ def test_revoke_during_an_order(nginx, proxy):
     wait_for(lambda: ca.count("finalize") > n, 30, "an order")
     done = run(server, "revoke", "example.com")
     _, err = waiting.communicate(timeout=60)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == refused, done.stderr
     assert waiting.returncode == 0, err
-    assert "obtaining another one" in done.stdout
+    assert ("obtaining another one" in done.stdout) == (not refused)
 
     def status(number):
         return json.loads(ca.pebble.get(
             f"/cert-status-by-serial/{number}"))["Status"]
 
-    assert status(old) == "Revoked"
+    assert status(old) == ("Valid" if refused else "Revoked")
     assert serial(server) != old and status(serial(server)) == "Valid"
     assert ca.count("order") == 2 and ca.count("revoke") == 1
 
