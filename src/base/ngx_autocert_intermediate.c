@@ -107,3 +107,24 @@ ngx_autocert_intermediate_keep(X509 *cert, ngx_str_t *der)
     oldest->der.data = copy;
     oldest->der.len = der->len;
 }
+
+
+void
+ngx_autocert_intermediate_clear(void)
+{
+    ngx_uint_t                    i;
+    ngx_autocert_intermediate_t  *known;
+
+    (void) pthread_mutex_lock(&ngx_autocert_intermediate_mutex);
+
+    for (i = 0; i < NGX_AUTOCERT_INTERMEDIATES; i++) {
+        known = &ngx_autocert_intermediates[i];
+
+        X509_free(known->cert);
+        free(known->der.data);
+
+        ngx_memzero(known, sizeof(ngx_autocert_intermediate_t));
+    }
+
+    (void) pthread_mutex_unlock(&ngx_autocert_intermediate_mutex);
+}

@@ -23,6 +23,9 @@
  */
 X509 *ngx_autocert_intermediate(ngx_str_t *der);
 
+/* Lets go of what is kept, as a process leaves. */
+void ngx_autocert_intermediate_clear(void);
+
 #pragma GCC visibility pop
 
 

@@ -192,6 +192,8 @@ ngx_autocert_worker_exit(void)
         ngx_autocert_worker_free(w->served[i]);
         w->served[i] = NULL;
     }
+
+    ngx_autocert_intermediate_clear();
 }
 
 
