@@ -30,6 +30,8 @@ typedef struct {
 static void ngx_autocert_sweep_handler(ngx_event_t *ev);
 static ngx_int_t ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_stamp_t *stamp, ngx_pool_t *pool);
+static ngx_uint_t ngx_autocert_sweep_again(ngx_autocert_sweep_t *sweep,
+    ngx_uint_t index, ngx_autocert_stamp_t *stamp);
 static ngx_int_t ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_pair_t *pair, ngx_uint_t old);
 static ngx_uint_t ngx_autocert_sweep_new(ngx_autocert_sweep_name_t *seen,
@@ -163,22 +165,7 @@ ngx_autocert_sweep_look(ngx_uint_t index)
         return NGX_OK;
     }
 
-    /* what turns out now was there at the start, unless it was read since */
-
-    half = 0;
-
-    if (seen->glanced) {
-        seen->glanced = 0;
-        seen->known = (ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
-                       == NGX_OK);
-
-        /* or it is being replaced just now, file by file */
-
-        half = !seen->known
-               && ngx_memcmp(&stamp, &seen->stamp,
-                             sizeof(ngx_autocert_stamp_t))
-                  != 0;
-    }
+    half = ngx_autocert_sweep_again(sweep, index, &stamp);
 
     rc = ngx_autocert_store_load(&sweep->helper->store, pool, &name->name,
                                  &pair, &fail);
@@ -188,13 +175,10 @@ ngx_autocert_sweep_look(ngx_uint_t index)
         if (!fail.damaged) {
             rc = ngx_autocert_sweep_unread(sweep, index, &fail);
 
-        } else if (half) {
-            seen->stamp = stamp;
-            rc = NGX_ERROR;
-
         } else {
             seen->stamp = stamp;
-            rc = ngx_autocert_sweep_damaged(sweep, index, &fail, pool);
+            rc = half ? NGX_ERROR
+                      : ngx_autocert_sweep_damaged(sweep, index, &fail, pool);
         }
 
         ngx_destroy_pool(pool);
@@ -276,6 +260,35 @@ ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
     sweep->found(index, &facts);
 
     return NGX_OK;
+}
+
+
+/*
+ * Before a pair is read that was only looked at: what turns out now was there
+ * at the start, unless the keeper has read it since.  Returns 1 if it has
+ * changed, and so may be in the midst of being replaced, file by file.
+ */
+
+static ngx_uint_t
+ngx_autocert_sweep_again(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
+    ngx_autocert_stamp_t *stamp)
+{
+    u_char                      id[NGX_AUTOCERT_KEY_ID];
+    ngx_autocert_sweep_name_t  *seen;
+
+    seen = &sweep->names[index];
+
+    if (!seen->glanced) {
+        return 0;
+    }
+
+    seen->glanced = 0;
+    seen->known = (ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
+                   == NGX_OK);
+
+    return !seen->known
+           && ngx_memcmp(stamp, &seen->stamp, sizeof(ngx_autocert_stamp_t))
+              != 0;
 }
 
 
