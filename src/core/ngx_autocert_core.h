@@ -32,6 +32,7 @@ struct ngx_autocert_core_s {
     ngx_autocert_board_t          board;
     ngx_autocert_starts_t        *starts;   /* shared, of the helpers alone */
     ngx_array_t                   handlers; /* of listeners, see fiber_note */
+    unsigned                      alone:1;  /* the old workers have none */
 };
 
 

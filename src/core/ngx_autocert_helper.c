@@ -25,6 +25,12 @@
 #define NGX_AUTOCERT_HELPER_PARENT       1000   /* ms */
 #define NGX_AUTOCERT_HELPER_GRACE        500    /* ms */
 
+/*
+ * Workers of a cycle without autocert take connections for 100 ms after those
+ * of the next one have begun, and would not know a challenge.
+ */
+#define NGX_AUTOCERT_HELPER_ALONE        1000   /* ms */
+
 #define NGX_AUTOCERT_HELPER_LOOP         60     /* s */
 #define NGX_AUTOCERT_HELPER_PAUSE        500    /* ms, doubled up to */
 #define NGX_AUTOCERT_HELPER_PAUSE_MAX    60000
@@ -208,6 +214,7 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     helper->store.fd = -1;
     helper->store.lock = -1;
     helper->without = NGX_AGAIN;
+    helper->pause = acf->core->alone ? NGX_AUTOCERT_HELPER_ALONE : 0;
 
     ngx_setproctitle("autocert helper");
 
@@ -446,7 +453,7 @@ ngx_autocert_helper_loop(ngx_autocert_starts_t *starts)
         pause = ngx_min(pause * 2, NGX_AUTOCERT_HELPER_PAUSE_MAX);
     }
 
-    p->helper.pause = pause;
+    p->helper.pause = ngx_max(p->helper.pause, pause);
 
     ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "autocert: the helper was started %ui times within a "

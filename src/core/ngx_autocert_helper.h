@@ -25,7 +25,7 @@ typedef struct {
     ngx_autocert_store_t     store;     /* fd -1: can't be opened so far */
     ngx_int_t                without;   /* what load() answers meanwhile */
     ngx_uint_t               restarts;  /* in this cycle, to be shown */
-    ngx_msec_t               pause;     /* ACME waits: a crash loop */
+    ngx_msec_t               pause;     /* before ACME begins */
     unsigned                 told:1;    /* that the store can't be opened */
 } ngx_autocert_helper_t;
 

@@ -67,7 +67,10 @@ void
 ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 {
     ngx_int_t         s;
+    ngx_uint_t        alone;
     ngx_core_conf_t  *ccf;
+
+    alone = (ngx_autocert_spawn_wanted == NULL);
 
     ngx_autocert_spawn_wanted = NULL;
     ngx_autocert_spawn_reload = NULL;
@@ -100,6 +103,7 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     }
 
     if (ngx_process == NGX_PROCESS_MASTER) {
+        acf->core->alone = alone;
         ngx_autocert_spawn_reload = cycle;
         return;
     }

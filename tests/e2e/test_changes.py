@@ -2,7 +2,7 @@
 
 import pytest
 
-from support import tls
+from support import proc, tls
 from support.engine import (DAY, conf, failed, failures, issued, kill, of_ca,
                             one, reload, restart, state)
 from support.wait import wait_for
@@ -29,6 +29,21 @@ def test_added(nginx, ca):
     mark = rewritten(server, conf(ca, "example.com b.test"))
     issued(server, "b.test", since=mark)
     assert ca.ordered() == ["example.com", "b.test"]
+
+
+@pytest.mark.parametrize("loaded", [True, False], ids=["off", "not loaded"])
+def test_turned_on(nginx, ca, loaded):
+    """The workers that know of no challenge are gone when the CA is asked."""
+
+    server = nginx("server { listen 80; }", modules=loaded).start()
+    old = server.workers()
+    left = []
+    ca.before("order", lambda r: left.extend(filter(proc.alive, old)))
+
+    server.modules = True
+    mark = rewritten(server, conf(ca))
+    issued(server, since=mark)
+    assert len(old) == server.n and left == []
 
 
 def test_removed(nginx, ca, clock):
