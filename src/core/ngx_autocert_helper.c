@@ -250,7 +250,7 @@ ngx_autocert_helper_init(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 
 /*
  * In a reload the master is about to destroy the old cycle: here it would be
- * kept.  What its pool has not cleaned up yet is modules, this one among them.
+ * kept.  What its pool has to clean up it has cleaned up.
  */
 
 static void

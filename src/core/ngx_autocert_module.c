@@ -149,10 +149,6 @@ ngx_autocert_create_conf(ngx_cycle_t *cycle)
         return NULL;
     }
 
-    if (ngx_autocert_spawn_watch(cycle) != NGX_OK) {
-        return NULL;
-    }
-
     acf->resolver_timeout = NGX_CONF_UNSET_MSEC;
 
     if (ngx_array_init(&acf->names, cycle->pool, 4,

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 
+static void ngx_autocert_spawn_await(ngx_cycle_t *old);
 static void ngx_autocert_spawn_replaced(void *data);
 static ngx_int_t ngx_autocert_spawn_slot(void);
 static void ngx_autocert_spawn_fill(ngx_int_t s, ngx_uint_t just_spawn);
@@ -24,23 +25,6 @@ static ngx_uint_t            ngx_autocert_spawn_atfork;
 /* the new cycle of a reload, until it has its helper */
 static ngx_cycle_t          *ngx_autocert_spawn_reload;
 static ngx_uint_t            ngx_autocert_spawn_forking;
-
-
-ngx_int_t
-ngx_autocert_spawn_watch(ngx_cycle_t *cycle)
-{
-    ngx_pool_cleanup_t  *cln;
-
-    cln = ngx_pool_cleanup_add(cycle->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_autocert_spawn_replaced;
-    cln->data = cycle;
-
-    return NGX_OK;
-}
 
 
 ngx_int_t
@@ -105,6 +89,7 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
     if (ngx_process == NGX_PROCESS_MASTER) {
         acf->core->alone = alone;
         ngx_autocert_spawn_reload = cycle;
+        ngx_autocert_spawn_await(cycle->old_cycle);
         return;
     }
 
@@ -116,22 +101,47 @@ ngx_autocert_spawn_arm(ngx_cycle_t *cycle, ngx_autocert_conf_t *acf)
 }
 
 
+/* The last cleanup of its pool: the helper is to inherit nothing of it. */
+
+static void
+ngx_autocert_spawn_await(ngx_cycle_t *old)
+{
+    ngx_pool_cleanup_t  *cln, **last;
+
+    cln = ngx_pool_cleanup_add(old->pool, 0);
+
+    /* without memory the next fork arms a slot */
+
+    if (cln == NULL) {
+        return;
+    }
+
+    old->pool->cleanup = cln->next;
+
+    last = &old->pool->cleanup;
+
+    while (*last) {
+        last = &(*last)->next;
+    }
+
+    *last = cln;
+
+    cln->handler = ngx_autocert_spawn_replaced;
+    cln->data = ngx_autocert_spawn_reload;
+    cln->next = NULL;
+}
+
+
 /*
- * The pool of a cycle that had these modules goes.  In a reload that comes
- * after its sockets and files are closed, before the new workers are spawned.
+ * The pool of the old cycle goes: its sockets and files are closed, and the new
+ * workers are spawned next.
  */
 
 static void
 ngx_autocert_spawn_replaced(void *data)
 {
     ngx_pid_t     pid;
-    ngx_cycle_t  *cycle;
-
-    cycle = ngx_autocert_spawn_reload;
-
-    if (cycle == NULL || cycle == data) {
-        return;
-    }
+    ngx_cycle_t  *cycle = data;
 
     ngx_autocert_spawn_forking = 1;
 
@@ -326,7 +336,7 @@ ngx_autocert_spawn_prepare(void)
         return;
     }
 
-    /* the cycle before had not these modules */
+    /* the old cycle's pool has not done it */
 
     reload = (ngx_autocert_spawn_reload != NULL);
     ngx_autocert_spawn_reload = NULL;

@@ -11,9 +11,6 @@
 
 #pragma GCC visibility push(hidden)
 
-/* First of all in a cycle: tells when another takes its place. */
-ngx_int_t ngx_autocert_spawn_watch(ngx_cycle_t *cycle);
-
 /* While the configuration is read: all that can fail. */
 ngx_int_t ngx_autocert_spawn_create(ngx_cycle_t *cycle,
     ngx_autocert_core_t *core);

@@ -276,6 +276,13 @@ def test_reloads(server):
                                          *server.workers()])
 
 
+def check_order(server, mark):
+    server.wait_log("start autocert helper", since=mark)
+    assert re.findall(r"start (worker process|autocert helper) \d",
+                      server.log(mark)) == \
+        ["autocert helper", *["worker process"] * server.n]
+
+
 def test_started_before_new_workers(server):
     """
     In a reload NGINX looks at its table of processes 100 ms after it has
@@ -285,10 +292,7 @@ def test_started_before_new_workers(server):
     server.start()
     mark = server.mark()
     server.reload()
-    server.wait_log("start autocert helper", since=mark)
-    assert re.findall(r"start (worker process|autocert helper) \d",
-                      server.log(mark)) == \
-        ["autocert helper", "worker process", "worker process"]
+    check_order(server, mark)
 
 
 @pytest.mark.limit(300)
@@ -485,11 +489,15 @@ def test_off_and_on(server):
 
 
 def test_modules_removed_and_put_back(server):
-    """The code of the helper is unloaded from the master, and loaded anew."""
+    """
+    The code of the helper is unloaded from the master, and loaded anew: then,
+    too, the helper is there before the new workers.
+    """
 
     self_signed("example.com").write(f"{server.dir}/cert.pem",
                                      f"{server.dir}/key.pem")
     server.start()
+    holds = kinds(server.helper())
 
     for _ in range(2):
         helper = check_settled(server)
@@ -502,8 +510,10 @@ def test_modules_removed_and_put_back(server):
         tls.handshake("example.com")
 
         server.modules = True
+        mark = server.mark()
         server.write(HTTP).reload()
-        check_settled(server)
+        check_order(server, mark)
+        assert kinds(check_settled(server)) == holds
         assert mapped(server.master)
 
 
