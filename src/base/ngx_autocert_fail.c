@@ -59,6 +59,27 @@ ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
 }
 
 
+ngx_uint_t
+ngx_autocert_fail_tell(ngx_autocert_fail_told_t *told,
+    ngx_autocert_fail_t *fail, time_t now, time_t pace)
+{
+    uint32_t  why;
+
+    why = ngx_crc32_long(fail->why.data, fail->why.len);
+
+    /* of a later time: the clock was set back */
+
+    if (told->why == why && now >= told->at && now - told->at < pace) {
+        return 0;
+    }
+
+    told->why = why;
+    told->at = now;
+
+    return 1;
+}
+
+
 ngx_int_t
 ngx_autocert_fail_text(ngx_pool_t *pool, ngx_str_t *text, size_t max,
     ngx_str_t *out)

@@ -43,6 +43,14 @@ typedef struct {
 } ngx_autocert_fail_t;
 
 
+/* What somebody was told last; zeroed: nothing. */
+
+typedef struct {
+    uint32_t    why;        /* CRC-32 of it */
+    time_t      at;
+} ngx_autocert_fail_told_t;
+
+
 #pragma GCC visibility push(hidden)
 
 /*
@@ -52,6 +60,13 @@ typedef struct {
  */
 ngx_int_t ngx_autocert_fail(ngx_autocert_fail_t *fail, ngx_pool_t *pool,
     ngx_uint_t kind, const char *fmt, ...);
+
+/*
+ * Is it to be told at now, which is noted then?  Another reason than the last
+ * one is, and the same one each pace seconds.
+ */
+ngx_uint_t ngx_autocert_fail_tell(ngx_autocert_fail_told_t *told,
+    ngx_autocert_fail_t *fail, time_t now, time_t pace);
 
 /*
  * A copy of foreign text that is safe in a log line: at most max bytes,

@@ -186,9 +186,9 @@ ngx_autocert_helper_store(ngx_autocert_helper_t *helper)
                                                         : NGX_DECLINED;
     __atomic_store_n(&helper->without, without, __ATOMIC_RELAXED);
 
-    if (!helper->told) {
-        helper->told = 1;
-
+    if (ngx_autocert_fail_tell(&helper->told, &fail, ngx_time(),
+                               NGX_AUTOCERT_HELPER_TELL))
+    {
         ngx_log_error(NGX_LOG_ERR, helper->log, 0,
                       "autocert: %V; no certificate is obtained or kept "
                       "until that is mended, looking again every few seconds",

@@ -15,18 +15,21 @@
 #include "../store/ngx_autocert_store.h"
 
 
+#define NGX_AUTOCERT_HELPER_TELL  60    /* s; again, that it can't work */
+
+
 /* The process, seen by its parts. */
 
 typedef struct {
-    ngx_cycle_t             *cycle;
-    ngx_log_t               *log;
-    ngx_autocert_conf_t     *acf;
-    ngx_autocert_keeper_t   *keeper;
-    ngx_autocert_store_t     store;     /* fd -1: can't be opened so far */
-    ngx_int_t                without;   /* what load() answers meanwhile */
-    ngx_uint_t               restarts;  /* in this cycle, to be shown */
-    ngx_msec_t               pause;     /* before ACME begins */
-    unsigned                 told:1;    /* that the store can't be opened */
+    ngx_cycle_t              *cycle;
+    ngx_log_t                *log;
+    ngx_autocert_conf_t      *acf;
+    ngx_autocert_keeper_t    *keeper;
+    ngx_autocert_store_t      store;    /* fd -1: can't be opened so far */
+    ngx_int_t                 without;  /* what load() answers meanwhile */
+    ngx_uint_t                restarts; /* in this cycle, to be shown */
+    ngx_msec_t                pause;    /* before ACME begins */
+    ngx_autocert_fail_told_t  told;     /* that the store can't be opened */
 } ngx_autocert_helper_t;
 
 
@@ -35,7 +38,7 @@ typedef struct {
 /* The process; never returns.  data is its ngx_autocert_conf_t. */
 void ngx_autocert_helper_cycle(ngx_cycle_t *cycle, void *data);
 
-/* Opens the store if it is not; NGX_ERROR is logged once. */
+/* Opens the store if it is not; NGX_ERROR is logged, once a minute. */
 ngx_int_t ngx_autocert_helper_store(ngx_autocert_helper_t *helper);
 
 /* Gives a name a new pair: to the keeper, and on the board. */

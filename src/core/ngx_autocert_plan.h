@@ -44,14 +44,6 @@ typedef struct {
 } ngx_autocert_plan_next_t;
 
 
-/* A failure that was logged loudly. */
-
-typedef struct {
-    uint32_t                   why;     /* CRC-32 of it */
-    time_t                     at;
-} ngx_autocert_plan_told_t;
-
-
 /* Of a name. */
 
 typedef struct {
@@ -71,7 +63,7 @@ typedef struct {
     ngx_uint_t                 issued;          /* when there were so many */
     time_t                     next_attempt;    /* of the state that retry */
     time_t                     look_at;         /* and look are made of */
-    ngx_autocert_plan_told_t   told;            /* the caller's */
+    ngx_autocert_fail_told_t   told;            /* loudly; the caller's */
 } ngx_autocert_plan_name_t;
 
 

@@ -28,7 +28,8 @@ typedef struct {
     ngx_uint_t                goal;     /* if busy */
     ngx_uint_t                index;    /* of the name that it is for */
     ngx_autocert_chain_t      chain;    /* of it; without its certs */
-    ngx_autocert_plan_told_t  failure;  /* of the CA that was told */
+    ngx_autocert_fail_told_t  failure;  /* of the CA */
+    ngx_autocert_fail_told_t  unlocked; /* that the lock can't be had */
     ngx_event_t               event;
     ngx_uint_t                revoked;  /* index of the name ... */
     ngx_uint_t                reason;
@@ -36,7 +37,6 @@ typedef struct {
     unsigned                  ready:1;
     unsigned                  busy:1;
     unsigned                  told:1;   /* that another has the lock */
-    unsigned                  failed:1; /* likewise, that it can't be had */
     unsigned                  reload:1; /* the first helper of its cycle */
 } ngx_autocert_schedule_t;
 
@@ -469,8 +469,10 @@ ngx_autocert_schedule_lock(ngx_autocert_schedule_t *s)
                       &s->helper->acf->path);
     }
 
-    if (rc == NGX_ERROR && !s->failed) {
-        s->failed = 1;
+    if (rc == NGX_ERROR
+        && ngx_autocert_fail_tell(&s->unlocked, &fail, ngx_time(),
+                                  NGX_AUTOCERT_HELPER_TELL))
+    {
         ngx_log_error(NGX_LOG_ERR, s->helper->log, 0,
                       "autocert: %V; no certificate is obtained until that "
                       "is mended", &fail.why);
@@ -1200,22 +1202,19 @@ static ngx_uint_t
 ngx_autocert_schedule_level(ngx_autocert_schedule_t *s, ngx_uint_t index,
     ngx_autocert_fail_t *fail, ngx_autocert_plan_failed_t *failed)
 {
-    time_t                     now;
-    uint32_t                   why;
-    ngx_autocert_plan_told_t  *told;
+    ngx_autocert_fail_told_t  *told;
 
-    now = ngx_time();
-    why = ngx_crc32_long(fail->why.data, fail->why.len);
     told = failed->held ? &s->failure : &s->plan.names[index].told;
 
-    if (failed->times > 1 && told->why == why
-        && now >= told->at && now - told->at < NGX_AUTOCERT_SCHEDULE_TELL)
+    if (failed->times < 2) {
+        ngx_memzero(told, sizeof(ngx_autocert_fail_told_t));
+    }
+
+    if (!ngx_autocert_fail_tell(told, fail, ngx_time(),
+                                NGX_AUTOCERT_SCHEDULE_TELL))
     {
         return NGX_LOG_INFO;
     }
-
-    told->why = why;
-    told->at = now;
 
     return (fail->kind == NGX_AUTOCERT_FAIL_CONFIGURATION
             || fail->kind == NGX_AUTOCERT_FAIL_BUDGET)

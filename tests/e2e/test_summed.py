@@ -1,11 +1,13 @@
 """A failure that lasts is told, and not told of again and again."""
 
+import os
 import re
+import time
 
 import pytest
 
-from support.engine import (ALL_WAIT, DAY, conf, failures, hasten, issued,
-                            of_ca, reload, state)
+from support.engine import (ALL_WAIT, DAY, asleep, conf, failures, hasten,
+                            issued, of_ca, reload, state)
 from support.nginx import ASAN
 
 pytestmark = pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
@@ -89,3 +91,81 @@ def test_of_a_ca(nginx, ca, clock):
     clock.skip(server, 3600)
     for name in "a.test", "b.test", "c.test":
         issued(server, name)
+
+
+# a helper that can't work
+
+
+def a_file(store):
+    with open(store, "w"):
+        pass
+
+
+def open_to_all(store):
+    os.unlink(store)
+    os.mkdir(store)
+    os.chmod(store, 0o777)
+
+
+def private(store):
+    os.chmod(store, 0o700)
+
+
+def lock_is_a_directory(store):
+    os.makedirs(f"{store}/.lock", mode=0o700)
+
+
+def lock_open_to_all(store):
+    os.rmdir(f"{store}/.lock")
+    a_file(f"{store}/.lock")
+    os.chmod(f"{store}/.lock", 0o666)
+
+
+def lock_private(store):
+    os.chmod(f"{store}/.lock", 0o600)
+
+
+@pytest.mark.parametrize("spoil, spoil_again, mend", [
+    (a_file, open_to_all, private),
+    (lock_is_a_directory, lock_open_to_all, lock_private)],
+    ids=["store", "lock"])
+def test_of_the_store(nginx, ca, clock, spoil, spoil_again, mend):
+    """
+    Nothing can be obtained: that is said once a minute, by the time of the
+    log, and another reason at once.
+    """
+
+    server = nginx(conf(ca), env=clock.env)
+    store = f"{server.dir}/store"
+    spoil(store)
+    server.start()
+
+    def told(pattern=""):
+        return [time.mktime(time.strptime(line[:19], "%Y/%m/%d %H:%M:%S"))
+                for line in server.grep(
+                    rf"\[error\].*{pattern}.*no certificate is obtained")]
+
+    def look():
+        """Time for another one, and then it is over."""
+
+        clock.skip(server, 5)
+        asleep(server.helper())
+
+    looks = 0
+    while len(told()) < 3:
+        look()
+        looks += 1
+        assert looks < 60
+    first, second, third = told()
+    assert looks > 20
+    assert 60 <= second - first < 100
+    assert 60 <= third - second < 100
+
+    spoil_again(store)
+    look()
+    assert len(told()) == 4
+    assert len(told("run: chmod")) == 1
+
+    mend(store)
+    hasten(server, clock, lambda: server.grep("certificate .* issued"))
+    assert len(told()) == 4

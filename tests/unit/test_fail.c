@@ -286,6 +286,42 @@ test_fail_foreign_in_place(void **state)
 }
 
 
+/* Another reason at once; the same one each ten seconds, whatever the clock. */
+
+static void
+test_fail_told(void **state)
+{
+    ngx_uint_t                i;
+    ngx_autocert_fail_t       fail;
+    ngx_autocert_fail_told_t  told;
+
+    static struct {
+        char        *why;
+        time_t       now;
+        ngx_uint_t   tell;
+    } looks[] = {
+        { "a", 1000, 1 }, { "a", 1000, 0 }, { "a", 1009, 0 },
+        { "a", 1010, 1 }, { "a", 1019, 0 }, { "b", 1019, 1 },
+        { "b", 1028, 0 }, { "a", 1028, 1 }, { "a", 500, 1 },
+        { "a", 509, 0 }, { "a", 510, 1 },
+    };
+
+    (void) state;
+
+    ngx_memzero(&told, sizeof(ngx_autocert_fail_told_t));
+    ngx_memzero(&fail, sizeof(ngx_autocert_fail_t));
+
+    for (i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        fail.why.data = (u_char *) looks[i].why;
+        fail.why.len = 1;
+
+        assert_int_equal(ngx_autocert_fail_tell(&told, &fail, looks[i].now,
+                                                10),
+                         looks[i].tell);
+    }
+}
+
+
 int
 main(void)
 {
@@ -299,6 +335,7 @@ main(void)
         cmocka_unit_test(test_fail_foreign),
         cmocka_unit_test(test_fail_foreign_null),
         cmocka_unit_test(test_fail_foreign_in_place),
+        cmocka_unit_test(test_fail_told),
     };
 
     return cmocka_run_group_tests(tests, test_fail_setup, test_fail_teardown);

@@ -131,6 +131,12 @@ def settled(server):
 
     pid = server.helper()
     wait_for(lambda: proc.locks(pid), 60, "it has the lock")
+    asleep(pid)
+
+
+def asleep(pid):
+    """It has been for a while: what was due is begun."""
+
     last = [None, 0]
 
     def quiet():
