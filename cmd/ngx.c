@@ -5,18 +5,16 @@
 #include "command.h"
 
 
-typedef struct command_block_s  command_block_t;
-
-struct command_block_s {
-    command_block_t  *next;
+typedef struct {
+    ngx_pool_large_t  large;
     max_align_t       data[];
-};
+} command_block_t;
 
 
 void *
 ngx_palloc(ngx_pool_t *pool, size_t size)
 {
-    command_block_t  *block, **first;
+    command_block_t  *block;
 
     block = malloc(sizeof(command_block_t) + size);
 
@@ -25,9 +23,8 @@ ngx_palloc(ngx_pool_t *pool, size_t size)
         exit(COMMAND_FAILED);
     }
 
-    first = (command_block_t **) pool;
-    block->next = *first;
-    *first = block;
+    block->large.next = pool->large;
+    pool->large = &block->large;
 
     return block->data;
 }
@@ -57,7 +54,7 @@ ngx_pfree(ngx_pool_t *pool, void *p)
 }
 
 
-/* A pool is the place of its first block. */
+/* A pool has its list of large blocks, and nothing else. */
 
 ngx_pool_t *
 ngx_create_pool(size_t size, ngx_log_t *log)
@@ -65,18 +62,18 @@ ngx_create_pool(size_t size, ngx_log_t *log)
     (void) size;
     (void) log;
 
-    return calloc(1, sizeof(command_block_t *));
+    return calloc(1, sizeof(ngx_pool_t));
 }
 
 
 void
 ngx_destroy_pool(ngx_pool_t *pool)
 {
-    command_block_t  *block, *next;
+    ngx_pool_large_t  *large, *next;
 
-    for (block = *(command_block_t **) pool; block; block = next) {
-        next = block->next;
-        free(block);
+    for (large = pool->large; large; large = next) {
+        next = large->next;
+        free(large);
     }
 
     free(pool);
