@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SECONDARY:
 .PHONY: all asan asan-nginx ucontext deps deps-test unit ctgrind fuzz \
         fuzz-coverage simulate e2e e2e-asan lint analyse check check-deep \
-        check-matrix check-builds bench demo help clean FORCE
+        check-matrix check-suite check-builds bench demo help clean FORCE
 
 all: $(SHARED) $(BUILD)/nginx-autocert	## both modules and the command, in build/
 
@@ -370,6 +370,17 @@ check-deep:		## what takes too long for each change
 	    test_command.py test_crashes.py test_drain.py test_fairness.py test_holds.py \
 	    test_lifecycle.py test_pauses.py test_resume.py test_soak.py \
 	    test_windows.py
+
+# a few files, with no more than they need: those that see most of what differs
+# between versions of NGINX, of OpenSSL and of Pebble
+
+SUITE     = trixie
+SUITE_E2E = $(patsubst %,test_%.py,issue renewal sessions fiber tls_features \
+              http3)
+
+check-suite:		## a few tests in a chroot of SUITE (trixie)
+	@SUITE_GROUPS="build e2e http3" scripts/suite $(SUITE) \
+	    env E2E_FILES="$(SUITE_E2E)" scripts/check-suite
 
 check-matrix:		## SUITES (trixie testing) of Debian, in chroots
 	@scripts/check-matrix $(SUITES)
