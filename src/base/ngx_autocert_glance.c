@@ -6,6 +6,7 @@
 #include "ngx_autocert_glance.h"
 #include "ngx_autocert_pem.h"
 #include "ngx_autocert_time.h"
+#include "ngx_autocert_wire.h"
 
 #include <openssl/err.h>
 
@@ -22,6 +23,8 @@ typedef struct {
 } ngx_autocert_glance_cert_t;
 
 
+static ngx_int_t ngx_autocert_glance_read(ngx_str_t *pem,
+    ngx_autocert_chain_t *facts, ngx_autocert_wire_t *body);
 static ngx_int_t ngx_autocert_glance_same(ngx_str_t *one, ngx_str_t *other);
 static ngx_int_t ngx_autocert_glance_cert(ngx_str_t *der,
     ngx_autocert_glance_cert_t *cert);
@@ -41,6 +44,50 @@ static ngx_str_t  ngx_autocert_glance_aki_oid = ngx_string("\x55\x1d\x23");
 
 ngx_int_t
 ngx_autocert_glance(ngx_str_t *pem, ngx_autocert_chain_t *facts)
+{
+    return ngx_autocert_glance_read(pem, facts, NULL);
+}
+
+
+ngx_autocert_chain_t *
+ngx_autocert_glance_chain(ngx_str_t *pem)
+{
+    u_char                *body;
+    ngx_autocert_wire_t    w;
+    ngx_autocert_chain_t  *chain;
+
+    chain = OPENSSL_malloc(sizeof(ngx_autocert_chain_t));
+    body = OPENSSL_malloc(pem->len);    /* DER is shorter */
+
+    if (chain == NULL || body == NULL) {
+        goto failed;
+    }
+
+    ngx_autocert_wire_init(&w, body, pem->len);
+
+    if (ngx_autocert_glance_read(pem, chain, &w) != NGX_OK || w.failed) {
+        goto failed;
+    }
+
+    chain->body.data = body;
+    chain->body.len = w.pos - body;
+
+    return chain;
+
+failed:
+
+    OPENSSL_free(body);
+    OPENSSL_free(chain);
+
+    return NULL;
+}
+
+
+/* body, if not NULL, takes the certificates as strings. */
+
+static ngx_int_t
+ngx_autocert_glance_read(ngx_str_t *pem, ngx_autocert_chain_t *facts,
+    ngx_autocert_wire_t *body)
 {
     char                        *err;
     ngx_int_t                    rc;
@@ -83,6 +130,10 @@ ngx_autocert_glance(ngx_str_t *pem, ngx_autocert_chain_t *facts)
         if (rc != NGX_OK) {
             ngx_autocert_pem_free(&der);
             break;
+        }
+
+        if (body) {
+            ngx_autocert_wire_put_string(body, der.data, der.len);
         }
 
         /* the next one's subject is compared with what is in this */

@@ -23,6 +23,12 @@
  */
 ngx_int_t ngx_autocert_glance(ngx_str_t *pem, ngx_autocert_chain_t *facts);
 
+/*
+ * Facts and body, to be freed as any chain; NULL in place of NGX_DECLINED.
+ * Who decodes the body has to be ready for what is no certificate.
+ */
+ngx_autocert_chain_t *ngx_autocert_glance_chain(ngx_str_t *pem);
+
 #pragma GCC visibility pop
 
 

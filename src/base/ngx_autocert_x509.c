@@ -473,6 +473,7 @@ ngx_autocert_x509_chain_free(ngx_autocert_chain_t *chain)
 {
     if (chain) {
         sk_X509_pop_free(chain->certs, X509_free);
+        OPENSSL_free(chain->body.data);
         OPENSSL_free(chain);
     }
 }

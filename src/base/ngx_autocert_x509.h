@@ -20,10 +20,14 @@
 #define NGX_AUTOCERT_X509_NUMBER    20      /* RFC 5280, 4.1.2.2 */
 
 
-/* A chain, leaf first, and what others ask of its leaf. */
+/*
+ * A chain, leaf first, and what others ask of its leaf.  One that was taken at
+ * a glance has no certs but body: each a string of DER.
+ */
 
 typedef struct {
     STACK_OF(X509)  *certs;
+    ngx_str_t        body;
     time_t           not_before;
     time_t           not_after;
     u_char           id[NGX_AUTOCERT_KEY_ID];

@@ -70,7 +70,7 @@ static void ngx_autocert_helper_exit(void);
 static void ngx_autocert_helper_fatal(void);
 
 static ngx_int_t ngx_autocert_helper_load(void *data, ngx_uint_t index,
-    ngx_autocert_chain_t **chain, EVP_PKEY **key);
+    ngx_uint_t whole, ngx_autocert_chain_t **chain, EVP_PKEY **key);
 static ngx_int_t ngx_autocert_helper_admit(void *data, int fd,
     ngx_autocert_hello_t *hello);
 static void ngx_autocert_helper_door_handler(ngx_event_t *rev);
@@ -663,7 +663,7 @@ ngx_autocert_helper_fatal(void)
 /* Called by the keeper's threads. */
 
 static ngx_int_t
-ngx_autocert_helper_load(void *data, ngx_uint_t index,
+ngx_autocert_helper_load(void *data, ngx_uint_t index, ngx_uint_t whole,
     ngx_autocert_chain_t **chain, EVP_PKEY **key)
 {
     ngx_autocert_helper_t  *helper = data;
@@ -707,7 +707,13 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index,
         rc = __atomic_load_n(&helper->without, __ATOMIC_RELAXED);
 
     } else {
-        rc = ngx_autocert_store_load(&store, pool, &segment, &pair, &fail);
+        rc = whole ? NGX_DECLINED
+                   : ngx_autocert_store_take(&store, pool, &segment, &pair);
+
+        if (rc == NGX_DECLINED) {
+            rc = ngx_autocert_store_load(&store, pool, &segment, &pair,
+                                         &fail);
+        }
 
         if (rc == NGX_ERROR && fail.kind == NGX_AUTOCERT_FAIL_INTERNAL) {
             rc = NGX_AGAIN;

@@ -54,6 +54,7 @@ struct ngx_autocert_asking_s {
                                  ngx_autocert_answer_t *answer);
     ngx_int_t                rc;
     unsigned                 ended:1;
+    unsigned                 unfit:1;       /* CHAIN: could not be decoded */
 
     u_char                  *signature;     /* SIGN */
     size_t                   len;
@@ -686,8 +687,17 @@ ngx_autocert_worker_fetch(ngx_uint_t index)
     asking.call.question.index = index;
 
     asking.take = ngx_autocert_worker_take_chain;
+    asking.unfit = 0;
 
     (void) ngx_autocert_worker_ask(&asking);
+
+    /* the helper has not decoded it: now it does, and finds what is wrong */
+
+    if (asking.unfit) {
+        asking.call.question.type = NGX_AUTOCERT_PROTOCOL_UNFIT;
+
+        (void) ngx_autocert_worker_ask(&asking);
+    }
 }
 
 
@@ -719,9 +729,16 @@ ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
     served->bootstrap = answer->bootstrap != 0;
 
     if (ngx_autocert_worker_parse(served, index, &answer->body) != NGX_OK) {
+        ngx_autocert_worker_free(served);
+
+        if (answer->type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
+            asking->unfit = 1;
+            ERR_clear_error();
+            return NGX_ERROR;
+        }
+
         ngx_ssl_error(NGX_LOG_ALERT, w->log, 0,
                       "autocert: a chain from the helper could not be used");
-        ngx_autocert_worker_free(served);
         return NGX_ERROR;
     }
 
@@ -732,11 +749,13 @@ ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
 }
 
 
+/* What ngx_autocert_x509_chain_parse() looks at, the helper may not have. */
+
 static ngx_int_t
 ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
     ngx_str_t *body)
 {
-    X509                 *x509;
+    X509                 *x509, *last;
     u_char                id[NGX_AUTOCERT_KEY_ID];
     ngx_str_t             der;
     ngx_autocert_wire_t   w;
@@ -745,6 +764,8 @@ ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
     if (served->chain == NULL) {
         return NGX_ERROR;
     }
+
+    last = NULL;
 
     ngx_autocert_wire_init(&w, body->data, body->len);
 
@@ -765,9 +786,16 @@ ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
             X509_free(x509);
             return NGX_ERROR;
         }
+
+        if (last && X509_check_issued(x509, last) != X509_V_OK) {
+            return NGX_ERROR;
+        }
+
+        last = x509;
     }
 
     if (served->leaf == NULL
+        || (X509_get_extension_flags(served->leaf) & EXFLAG_INVALID)
         || ngx_autocert_key_id(X509_get0_pubkey(served->leaf), id)
            != NGX_OK)
     {

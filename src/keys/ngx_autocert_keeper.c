@@ -35,6 +35,7 @@ typedef struct {
     u_char                 *body;       /* the chain as the answer has it */
     size_t                  len;
     unsigned                bootstrap:1;
+    unsigned                glanced:1;  /* whether it decodes, workers see */
 } ngx_autocert_keeper_pair_t;
 
 
@@ -119,15 +120,24 @@ static int64_t ngx_autocert_keeper_now(void);
 static size_t ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size);
+static size_t ngx_autocert_keeper_unfit(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
+    u_char *frame, size_t size);
 static size_t ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size);
 static ngx_int_t ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper,
-    ngx_uint_t index);
+    ngx_uint_t index, ngx_uint_t whole);
+static ngx_int_t ngx_autocert_keeper_has(ngx_autocert_keeper_slot_t *slot,
+    ngx_uint_t whole);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_bootstrap(
     ngx_autocert_keeper_t *keeper, ngx_uint_t index);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_pair(
     ngx_autocert_chain_t *chain, EVP_PKEY *key);
+static ngx_int_t ngx_autocert_keeper_copy(ngx_autocert_keeper_pair_t *pair,
+    ngx_str_t *body);
+static ngx_int_t ngx_autocert_keeper_body(ngx_autocert_keeper_pair_t *pair,
+    STACK_OF(X509) *certs);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_get(
     ngx_autocert_keeper_t *keeper, ngx_uint_t index, u_char *id,
     uint64_t *generation);
@@ -138,6 +148,7 @@ static void ngx_autocert_keeper_unref(ngx_autocert_keeper_pair_t *pair);
 
 static ngx_autocert_keeper_handler_t  ngx_autocert_keeper_handlers[] = {
     { NGX_AUTOCERT_PROTOCOL_CHAIN, ngx_autocert_keeper_chain },
+    { NGX_AUTOCERT_PROTOCOL_UNFIT, ngx_autocert_keeper_unfit },
     { NGX_AUTOCERT_PROTOCOL_SIGN, ngx_autocert_keeper_sign },
     { 0, NULL }
 };
@@ -675,7 +686,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
 
     /* a chain may take all the room there is, and to read a pair long */
 
-    if ((question->type == NGX_AUTOCERT_PROTOCOL_CHAIN || rc == NGX_DECLINED)
+    if ((question->type != NGX_AUTOCERT_PROTOCOL_SIGN || rc == NGX_DECLINED)
         && ngx_autocert_keeper_flush(ch) != NGX_OK)
     {
         return NGX_ERROR;
@@ -684,7 +695,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     /* to sign, too: the chain may be known from a predecessor of ours */
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_autocert_keeper_fill(ch->keeper, question->index);
+        rc = ngx_autocert_keeper_fill(ch->keeper, question->index, 0);
     }
 
     room = ch->answers + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
@@ -712,7 +723,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     ch->made = (question->type == NGX_AUTOCERT_PROTOCOL_SIGN
                 && answer.status == NGX_AUTOCERT_PROTOCOL_OK);
 
-    if (question->type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
+    if (question->type != NGX_AUTOCERT_PROTOCOL_SIGN) {
         return ngx_autocert_keeper_flush(ch);
     }
 
@@ -782,6 +793,21 @@ ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
 }
 
 
+/* What no worker can decode is read again, and not at a glance. */
+
+static size_t
+ngx_autocert_keeper_unfit(ngx_autocert_keeper_t *keeper,
+    ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
+    u_char *frame, size_t size)
+{
+    if (ngx_autocert_keeper_fill(keeper, question->index, 1) != NGX_OK) {
+        return 0;
+    }
+
+    return ngx_autocert_keeper_chain(keeper, question, answer, frame, size);
+}
+
+
 static size_t
 ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
@@ -815,22 +841,34 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
 
 
 /*
- * Reads or makes the pair of a name that nobody has asked for before.
- * NGX_ERROR: there is none, and the next question is another try.
+ * Reads or makes the pair of a name that nobody has asked for before; whole:
+ * or that was taken at a glance.  NGX_ERROR: there is none, and the next
+ * question is another try.
  */
 
 static ngx_int_t
-ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
+ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
+    ngx_uint_t whole)
 {
     ngx_int_t                    rc;
     EVP_PKEY                    *key;
     ngx_autocert_chain_t        *chain;
-    ngx_autocert_keeper_pair_t  *pair;
+    ngx_autocert_keeper_pair_t  *pair, *spare;
     ngx_autocert_keeper_slot_t  *slot;
 
     slot = &keeper->slots[index];
 
-    rc = keeper->load(keeper->data, index, &chain, &key);
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    rc = ngx_autocert_keeper_has(slot, whole);
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    rc = keeper->load(keeper->data, index, whole, &chain, &key);
 
     if (rc == NGX_OK) {
         pair = ngx_autocert_keeper_pair(chain, key);
@@ -844,19 +882,29 @@ ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
 
     (void) pthread_mutex_lock(&keeper->lock);
 
-    if (slot->current == NULL) {
-        slot->current = pair;
+    spare = pair;
 
-    } else {
-        ngx_autocert_keeper_unref(pair);
+    if (pair && ngx_autocert_keeper_has(slot, whole) != NGX_OK) {
+        spare = slot->current;
+        slot->current = pair;
     }
 
-    rc = slot->current ? NGX_OK : NGX_ERROR;
+    ngx_autocert_keeper_unref(spare);
+
+    rc = ngx_autocert_keeper_has(slot, whole);
 
     (void) pthread_mutex_unlock(&keeper->lock);
 
     /* gcc-analyzer malloc-leak: the slot has it */
     return rc;
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_has(ngx_autocert_keeper_slot_t *slot, ngx_uint_t whole)
+{
+    return (slot->current && !(whole && slot->current->glanced))
+           ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -906,24 +954,68 @@ ngx_autocert_keeper_bootstrap(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
 static ngx_autocert_keeper_pair_t *
 ngx_autocert_keeper_pair(ngx_autocert_chain_t *chain, EVP_PKEY *key)
 {
-    int                          i, n, der;
-    size_t                       len;
-    u_char                      *p;
-    ngx_autocert_wire_t          w;
+    ngx_int_t                    rc;
     ngx_autocert_keeper_pair_t  *pair;
 
     pair = calloc(1, sizeof(ngx_autocert_keeper_pair_t));
-    if (pair == NULL) {
-        goto failed;
+
+    if (pair) {
+        pair->refs = 1;
+        pair->glanced = (chain->certs == NULL);
+        ngx_memcpy(pair->id, chain->id, NGX_AUTOCERT_KEY_ID);
+
+        rc = pair->glanced ? ngx_autocert_keeper_copy(pair, &chain->body)
+                           : ngx_autocert_keeper_body(pair, chain->certs);
+
+        if (rc == NGX_OK) {
+            pair->signer = ngx_autocert_signer_create(key);
+        }
+
+        if (pair->signer == NULL) {
+            ngx_autocert_keeper_unref(pair);
+            pair = NULL;
+        }
     }
 
+    ngx_autocert_x509_chain_free(chain);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+
+    return pair;
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_copy(ngx_autocert_keeper_pair_t *pair, ngx_str_t *body)
+{
+    pair->body = malloc(body->len);
+    if (pair->body == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(pair->body, body->data, body->len);
+    pair->len = body->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_body(ngx_autocert_keeper_pair_t *pair,
+    STACK_OF(X509) *certs)
+{
+    int                   i, n, der;
+    size_t                len;
+    u_char               *p;
+    ngx_autocert_wire_t   w;
+
     len = 0;
-    n = sk_X509_num(chain->certs);
+    n = sk_X509_num(certs);
 
     for (i = 0; i < n; i++) {
-        der = i2d_X509(sk_X509_value(chain->certs, i), NULL);
+        der = i2d_X509(sk_X509_value(certs, i), NULL);
         if (der <= 0) {
-            goto failed;
+            return NGX_ERROR;
         }
 
         len += 4 + der;
@@ -932,46 +1024,22 @@ ngx_autocert_keeper_pair(ngx_autocert_chain_t *chain, EVP_PKEY *key)
     /* NOLINTNEXTLINE(clang-analyzer-*): no chain is without a certificate */
     pair->body = malloc(len);
     if (pair->body == NULL) {
-        goto failed;
+        return NGX_ERROR;
     }
+
+    pair->len = len;
 
     ngx_autocert_wire_init(&w, pair->body, len);
 
     for (i = 0; i < n; i++) {
         p = w.pos + 4;
-        der = i2d_X509(sk_X509_value(chain->certs, i), &p);
+        der = i2d_X509(sk_X509_value(certs, i), &p);
 
         ngx_autocert_wire_put_u32(&w, der);
         w.pos = p;
     }
 
-    pair->signer = ngx_autocert_signer_create(key);
-    if (pair->signer == NULL) {
-        goto failed;
-    }
-
-    pair->refs = 1;
-    pair->len = len;
-    ngx_memcpy(pair->id, chain->id, NGX_AUTOCERT_KEY_ID);
-
-    ngx_autocert_x509_chain_free(chain);
-    EVP_PKEY_free(key);
-
-    return pair;
-
-failed:
-
-    ERR_clear_error();
-
-    if (pair) {
-        free(pair->body);
-        free(pair);
-    }
-
-    ngx_autocert_x509_chain_free(chain);
-    EVP_PKEY_free(key);
-
-    return NULL;
+    return NGX_OK;
 }
 
 

@@ -30,10 +30,11 @@ typedef struct ngx_autocert_keeper_s  ngx_autocert_keeper_t;
  * Reads the pair of a name when it is first asked for; called from any
  * thread, several at a time.  NGX_OK: *chain and *key are the caller's.
  * NGX_AGAIN: it could not be read, and is at the next question; workers keep
- * what they have.  Else it is made, self-signed.
+ * what they have.  Else it is made, self-signed.  A chain may be taken at a
+ * glance, unless whole is set: a worker could not decode that one.
  */
 typedef ngx_int_t (*ngx_autocert_keeper_load_pt)(void *data, ngx_uint_t index,
-    ngx_autocert_chain_t **chain, EVP_PKEY **key);
+    ngx_uint_t whole, ngx_autocert_chain_t **chain, EVP_PKEY **key);
 
 
 /* How a channel came to its end. */

@@ -94,6 +94,7 @@ ngx_autocert_protocol_question_get(ngx_autocert_question_t *question,
     switch (question->type) {
 
     case NGX_AUTOCERT_PROTOCOL_CHAIN:
+    case NGX_AUTOCERT_PROTOCOL_UNFIT:
         break;
 
     case NGX_AUTOCERT_PROTOCOL_SIGN:

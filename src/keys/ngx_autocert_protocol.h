@@ -21,6 +21,7 @@
 #define NGX_AUTOCERT_PROTOCOL_READY    1    /* keeper: the channel lives */
 #define NGX_AUTOCERT_PROTOCOL_CHAIN    2
 #define NGX_AUTOCERT_PROTOCOL_SIGN     3
+#define NGX_AUTOCERT_PROTOCOL_UNFIT    4    /* CHAIN, but another */
 
 #define NGX_AUTOCERT_PROTOCOL_OK       0
 #define NGX_AUTOCERT_PROTOCOL_NONE     1    /* no such name or key */
@@ -54,9 +55,10 @@ typedef struct {
     uint32_t    type;
     uint64_t    number;
     uint32_t    status;
-    uint32_t    bootstrap;  /* CHAIN: self-signed, until one is issued */
-    uint64_t    generation; /* CHAIN */
-    ngx_str_t   body;       /* CHAIN: strings of DER, leaf first;
+    uint32_t    bootstrap;  /* CHAIN, UNFIT: self-signed, until one is
+                               issued */
+    uint64_t    generation; /* CHAIN, UNFIT */
+    ngx_str_t   body;       /* CHAIN, UNFIT: strings of DER, leaf first;
                                SIGN: ECDSA-Sig-Value */
 } ngx_autocert_answer_t;
 

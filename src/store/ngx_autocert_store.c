@@ -526,6 +526,54 @@ ngx_autocert_store_glance(ngx_autocert_store_t *store, ngx_pool_t *pool,
 }
 
 
+ngx_int_t
+ngx_autocert_store_take(ngx_autocert_store_t *store, ngx_pool_t *pool,
+    ngx_str_t *name, ngx_autocert_pair_t *pair)
+{
+    ngx_int_t                 rc;
+    ngx_str_t                 text;
+    struct stat               st;
+    ngx_autocert_fail_t       ignored;
+    ngx_autocert_store_dir_t  dir;
+
+    pair->chain = NULL;
+    pair->key = NULL;
+
+    dir.pool = pool;
+    dir.fail = &ignored;
+
+    if (ngx_autocert_store_dir(store, name, &dir, 0) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_autocert_store_file_read(&dir, NGX_AUTOCERT_STORE_CHAIN,
+                                      NGX_AUTOCERT_STORE_PUBLIC, &text, NULL);
+
+    if (rc == NGX_OK) {
+        pair->chain = ngx_autocert_glance_chain(&text);
+        ngx_autocert_store_file_free(&text);
+    }
+
+    rc = NGX_DECLINED;
+
+    if (pair->chain
+        && ngx_autocert_store_key_match(&dir, NGX_AUTOCERT_STORE_KEY,
+                                        pair->chain, &pair->key, &st)
+           == NGX_OK)
+    {
+        rc = NGX_OK;
+    }
+
+    ngx_autocert_store_dir_close(&dir);
+
+    if (rc != NGX_OK) {
+        ngx_autocert_store_pair_free(pair);
+    }
+
+    return rc;
+}
+
+
 static ngx_int_t
 ngx_autocert_store_chain_read(ngx_autocert_store_dir_t *dir,
     ngx_autocert_chain_t **chain, struct stat *info)

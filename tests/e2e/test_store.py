@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from support import tls
-from support.certs import self_signed
+from support.certs import Authority, self_signed
 from support.wait import wait_for
 
 HTTP = """
@@ -198,13 +198,33 @@ def spoil_name(dir):
     rewrite(f"{dir}/fullchain.pem", change)
 
 
+def spoil_extension(dir):
+    """A subjectAltName that is none, in a certificate that decodes."""
+
+    def change(der):
+        at = der.index(b"\x06\x03\x55\x1d\x11\x04") + 7
+        return der[:at] + b"\x31" + der[at + 1:]
+
+    rewrite(f"{dir}/fullchain.pem", change)
+
+
+def spoil_issuer(dir):
+    """The certificate of another CA of the same name."""
+
+    pair = Authority().issue("example.com")
+    pair.pem = pair.pem[:pair.pem.rindex(b"-----BEGIN")] + Authority().pem
+    pair.write(f"{dir}/fullchain.pem", f"{dir}/privkey.pem")
+
+
 SPOILS = [(spoil_mismatch, "is not the key of the certificate"),
           (spoil_garbage, "is not a certificate chain"),
           (spoil_open_key, "is open to users other than its owner"),
           (spoil_link, "is a symbolic link"),
           (spoil_no_key, "is there without its key"),
           (spoil_scalar, "private key does not match its public key"),
-          (spoil_name, "is not a certificate chain")]
+          (spoil_name, "is not a certificate chain"),
+          (spoil_extension, "certificate is malformed"),
+          (spoil_issuer, "is not issued by the next one")]
 
 IDS = [spoil.__name__[6:] for spoil, _ in SPOILS]
 

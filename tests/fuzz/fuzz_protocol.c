@@ -78,6 +78,7 @@ fuzz_protocol_question(u_char *frame, size_t size, u_char *out)
     switch (q.type) {
 
     case NGX_AUTOCERT_PROTOCOL_CHAIN:
+    case NGX_AUTOCERT_PROTOCOL_UNFIT:
         if (q.digest.len != 0) {
             abort();
         }

@@ -24,6 +24,8 @@
 
 typedef struct {
     ngx_int_t            rc;        /* of the callback, by name */
+    ngx_int_t            whole;     /* the same, where all is to be decoded */
+    unsigned             glanced:1;
     int                  nid;
     ngx_uint_t           calls;
     pthread_barrier_t   *barrier;   /* all who load meet here */
@@ -100,13 +102,45 @@ test_keeper_pair(ngx_uint_t index, int nid, ngx_autocert_chain_t **chain,
 }
 
 
-static ngx_int_t
-test_keeper_load(void *data, ngx_uint_t index, ngx_autocert_chain_t **chain,
-    EVP_PKEY **key)
+/* As what was taken at a glance: no certificate, but its DER. */
+
+static void
+test_keeper_glance(ngx_autocert_chain_t *chain)
 {
+    int                   len;
+    u_char               *p;
+    ngx_autocert_wire_t   w;
+
+    len = i2d_X509(sk_X509_value(chain->certs, 0), NULL);
+    if (len <= 0) {
+        abort();
+    }
+
+    chain->body.len = 4 + len;
+    chain->body.data = OPENSSL_malloc(chain->body.len);
+    if (chain->body.data == NULL) {
+        abort();
+    }
+
+    ngx_autocert_wire_init(&w, chain->body.data, chain->body.len);
+    ngx_autocert_wire_put_u32(&w, len);
+    p = w.pos;
+    (void) i2d_X509(sk_X509_value(chain->certs, 0), &p);
+
+    sk_X509_pop_free(chain->certs, X509_free);
+    chain->certs = NULL;
+}
+
+
+static ngx_int_t
+test_keeper_load(void *data, ngx_uint_t index, ngx_uint_t whole,
+    ngx_autocert_chain_t **chain, EVP_PKEY **key)
+{
+    ngx_int_t            rc;
     test_keeper_load_t  *load = data;
 
     load += index;
+    rc = whole ? load->whole : load->rc;
 
     (void) __atomic_add_fetch(&load->calls, 1, __ATOMIC_SEQ_CST);
 
@@ -118,11 +152,15 @@ test_keeper_load(void *data, ngx_uint_t index, ngx_autocert_chain_t **chain,
         (void) usleep(load->slow);
     }
 
-    if (load->rc == NGX_OK) {
+    if (rc == NGX_OK) {
         test_keeper_pair(index, load->nid, chain, key);
+
+        if (load->glanced && !whole) {
+            test_keeper_glance(*chain);
+        }
     }
 
-    return load->rc;
+    return rc;
 }
 
 
@@ -283,17 +321,24 @@ test_keeper_ask(int fd, ngx_autocert_question_t *question,
 
 
 static ngx_autocert_answer_t *
-test_keeper_chain(int fd, uint32_t index)
+test_keeper_question(int fd, uint32_t type, uint32_t index)
 {
     ngx_autocert_question_t  question;
 
-    question.type = NGX_AUTOCERT_PROTOCOL_CHAIN;
+    question.type = type;
     question.index = index;
 
     assert_int_equal(test_keeper_ask(fd, &question, &test_keeper_got),
                      NGX_OK);
 
     return &test_keeper_got.answer;
+}
+
+
+static ngx_autocert_answer_t *
+test_keeper_chain(int fd, uint32_t index)
+{
+    return test_keeper_question(fd, NGX_AUTOCERT_PROTOCOL_CHAIN, index);
 }
 
 
@@ -490,6 +535,78 @@ test_keeper_loads_late(void **state)
     assert_int_equal(test_keeper_loads[2].calls, 0);
 
     X509_free(leaf);
+    (void) close(fd);
+}
+
+
+/* What was taken at a glance is served, until a worker can't decode it. */
+
+static void
+test_keeper_unfit(void **state)
+{
+    int                     fd;
+    u_char                  id[2][NGX_AUTOCERT_KEY_ID];
+    X509                   *leaf;
+    uint32_t                i;
+    ngx_autocert_answer_t  *a;
+
+    (void) state;
+
+    for (i = 0; i < TEST_KEEPER_NAMES; i++) {
+        test_keeper_loads[i].glanced = 1;
+    }
+
+    test_keeper_loads[1].whole = NGX_ERROR;
+    test_keeper_loads[2].whole = NGX_AGAIN;
+
+    fd = test_keeper_channel();
+
+    for (i = 0; i < TEST_KEEPER_NAMES; i++) {
+        a = test_keeper_chain(fd, i);
+        assert_int_equal(a->status, NGX_AUTOCERT_PROTOCOL_OK);
+        assert_int_equal(a->bootstrap, 0);
+
+        leaf = test_keeper_leaf(a);
+        assert_int_equal(ngx_autocert_keeper_id(test_keeper, i, id[0]),
+                         NGX_OK);
+        assert_int_equal(test_keeper_sign(fd, i, id[0],
+                                          X509_get0_pubkey(leaf),
+                                          &test_keeper_got),
+                         NGX_OK);
+        X509_free(leaf);
+
+        assert_int_equal(test_keeper_loads[i].calls, 1);
+    }
+
+    /* it is read as a whole, once; a generation is not one worker's to end */
+
+    for (i = 0; i < 2; i++) {
+        a = test_keeper_question(fd, NGX_AUTOCERT_PROTOCOL_UNFIT, 0);
+        assert_int_equal(a->status, NGX_AUTOCERT_PROTOCOL_OK);
+        assert_int_equal(a->bootstrap, 0);
+        assert_true(a->generation == TEST_KEEPER_GENERATION);
+        X509_free(test_keeper_leaf(a));
+
+        assert_int_equal(test_keeper_loads[0].calls, 2);
+    }
+
+    /* it is no chain */
+
+    a = test_keeper_question(fd, NGX_AUTOCERT_PROTOCOL_UNFIT, 1);
+    assert_int_equal(a->status, NGX_AUTOCERT_PROTOCOL_OK);
+    assert_int_equal(a->bootstrap, 1);
+    assert_true(a->generation == TEST_KEEPER_GENERATION);
+    assert_int_equal(ngx_autocert_keeper_id(test_keeper, 1, id[1]),
+                     NGX_AGAIN);
+
+    /* it can't be read now: id[0] is the last one's */
+
+    a = test_keeper_question(fd, NGX_AUTOCERT_PROTOCOL_UNFIT, 2);
+    assert_int_equal(a->status, NGX_AUTOCERT_PROTOCOL_FAILED);
+    assert_int_equal(ngx_autocert_keeper_id(test_keeper, 2, id[1]), NGX_OK);
+    assert_memory_equal(id[1], id[0], NGX_AUTOCERT_KEY_ID);
+    assert_int_equal(test_keeper_loads[2].calls, 2);
+
     (void) close(fd);
 }
 
@@ -999,7 +1116,7 @@ static test_keeper_spoilt_t  test_keeper_spoilts[] = {
     { 16, 1, { 2 }, "too many questions at once", 0 },
     { 16, 1, { 2 }, "a message too long or with descriptors", 1 },
     { 17, 0, { 0 }, "a message too long or with descriptors", 1 },
-    { 1, 16, { 0, 0, 0, 4 }, "a malformed message", 0 },
+    { 1, 16, { 0, 0, 0, 5 }, "a malformed message", 0 },
     { 3, 1, { 0 }, "a malformed message", 0 },
     { 15, 15, { 0, 0, 0, 2 }, "a malformed message", 0 },
     { 15, 16, { [3] = 2, [15] = TEST_KEEPER_NAMES },
@@ -1057,7 +1174,7 @@ static test_keeper_abuse_t  test_keeper_abuses[] = {
     { "one byte", 1, 0, { 0 } },
     { "no type", 16, 0, { 0 } },
     { "ready", 16, 0, { 0, 0, 0, 1 } },
-    { "unknown type", 16, 0, { 0, 0, 0, 4 } },
+    { "unknown type", 16, 0, { 0, 0, 0, 5 } },
     { "cut", 15, 0, { 0, 0, 0, 2 } },
     { "trailing byte", 17, 0, { 0, 0, 0, 2 } },
     { "no such name", 16, 0, { [3] = 2, [15] = TEST_KEEPER_NAMES } },
@@ -1793,6 +1910,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         test_keeper_unit(test_keeper_starts),
         test_keeper_unit(test_keeper_loads_late),
+        test_keeper_unit(test_keeper_unfit),
         test_keeper_unit(test_keeper_sign_loads),
         test_keeper_unit(test_keeper_unread),
         test_keeper_unit(test_keeper_bootstrap),

@@ -527,17 +527,44 @@ test_load(ngx_autocert_pair_t *pair)
 }
 
 
+/* Which one it is; it is freed. */
+
+static test_pair_t *
+test_found(ngx_autocert_pair_t *pair)
+{
+    ngx_uint_t    i;
+    test_pair_t  *found;
+    u_char        id[NGX_AUTOCERT_KEY_ID];
+
+    test_pair_t  *pairs[] = { &test_old, &test_new, &test_third };
+
+    found = NULL;
+
+    assert_int_equal(ngx_autocert_key_id(pair->key, id), NGX_OK);
+    assert_memory_equal(id, pair->chain->id, NGX_AUTOCERT_KEY_ID);
+
+    for (i = 0; i < 3; i++) {
+        if (EVP_PKEY_eq(pairs[i]->key, pair->key) == 1) {
+            found = pairs[i];
+        }
+    }
+
+    assert_non_null(found);
+
+    ngx_autocert_store_pair_free(pair);
+    assert_null(pair->chain);
+    assert_null(pair->key);
+
+    return found;
+}
+
+
 /* What load gives: one of the pairs, or NULL. */
 
 static test_pair_t *
 test_loaded(void)
 {
-    ngx_uint_t            i;
-    test_pair_t          *found;
-    ngx_autocert_pair_t   pair;
-    u_char                id[NGX_AUTOCERT_KEY_ID];
-
-    test_pair_t  *pairs[] = { &test_old, &test_new, &test_third };
+    ngx_autocert_pair_t  pair;
 
     if (test_load(&pair) != NGX_OK) {
         assert_null(pair.chain);
@@ -545,24 +572,37 @@ test_loaded(void)
         return NULL;
     }
 
-    found = NULL;
+    return test_found(&pair);
+}
 
-    assert_int_equal(ngx_autocert_key_id(pair.key, id), NGX_OK);
-    assert_memory_equal(id, pair.chain->id, NGX_AUTOCERT_KEY_ID);
 
-    for (i = 0; i < 3; i++) {
-        if (EVP_PKEY_eq(pairs[i]->key, pair.key) == 1) {
-            found = pairs[i];
-        }
+/* What there is to take without load. */
+
+static test_pair_t *
+test_taken(void)
+{
+    ngx_int_t             rc;
+    ngx_pool_t           *pool;
+    ngx_autocert_pair_t   pair;
+
+    pool = ngx_create_pool(4096, &ngx_stub_log);
+    assert_non_null(pool);
+
+    rc = ngx_autocert_store_take(&test_store, pool, &test_name, &pair);
+
+    ngx_destroy_pool(pool);
+
+    if (rc != NGX_OK) {
+        assert_int_equal(rc, NGX_DECLINED);
+        assert_null(pair.chain);
+        assert_null(pair.key);
+        return NULL;
     }
 
-    assert_non_null(found);
+    assert_null(pair.chain->certs);
+    assert_true(pair.chain->body.len > 4);
 
-    ngx_autocert_store_pair_free(&pair);
-    assert_null(pair.chain);
-    assert_null(pair.key);
-
-    return found;
+    return test_found(&pair);
 }
 
 
@@ -570,6 +610,8 @@ static void
 test_load_failed(const char *why, ngx_uint_t damaged)
 {
     ngx_autocert_pair_t  pair;
+
+    assert_null(test_taken());
 
     assert_int_equal(test_load(&pair), NGX_ERROR);
     assert_null(pair.chain);
@@ -1053,6 +1095,37 @@ test_store_load(void **state)
                      NGX_OK);
     assert_int_equal(sk_X509_num(chain->certs), 1);
     ngx_autocert_x509_chain_free(chain);
+}
+
+
+/* It takes the usual alone, and leaves all else to load as it was. */
+
+static void
+test_store_take(void **state)
+{
+    (void) state;
+
+    assert_null(test_taken());
+
+    test_put_pair(NULL, NULL, NULL);
+    assert_null(test_taken());
+
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_ptr_equal(test_taken(), &test_old);
+
+    test_put_pair(&test_new, &test_new, &test_third);
+    assert_ptr_equal(test_taken(), &test_new);
+    assert_true(test_exists(test_in("privkey.next.pem")));
+
+    /* a commit that was interrupted */
+
+    test_put_pair(&test_new, &test_old, &test_new);
+    assert_null(test_taken());
+    assert_ptr_equal(test_loaded(), &test_new);
+
+    test_put_pair(&test_old, &test_old, NULL);
+    assert_int_equal(chmod(test_in("privkey.pem"), 0644), 0);
+    assert_null(test_taken());
 }
 
 
@@ -3620,6 +3693,7 @@ main(void)
         test_case(test_store_lock_refused),
         test_case(test_store_names),
         test_case(test_store_load),
+        test_case(test_store_take),
         test_case(test_store_load_no_pair),
         test_case(test_store_load_damaged),
         test_case(test_store_load_types),

@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "../../src/base/ngx_autocert_glance.h"
+#include "../../src/base/ngx_autocert_wire.h"
 #include "../../src/base/ngx_autocert_x509.h"
 #include "../../src/keys/ngx_autocert_signer.h"
 #include "ngx_stub.h"
@@ -1180,8 +1181,34 @@ test_x509_glance_same(ngx_autocert_chain_t *chain, ngx_autocert_chain_t *facts)
     assert_memory_equal(facts->certid, chain->certid, chain->certid_len);
     assert_int_equal(facts->serial_len, chain->serial_len);
     assert_memory_equal(facts->serial, chain->serial, chain->serial_len);
+}
 
-    test_x509_glanced++;
+
+/* The body is what the text has, byte by byte. */
+
+static void
+test_x509_glance_body(ngx_str_t *pem, ngx_autocert_chain_t *taken)
+{
+    char                 *err;
+    ngx_str_t             in, label, der, got;
+    ngx_autocert_wire_t   w;
+
+    assert_null(taken->certs);
+
+    ngx_autocert_wire_init(&w, taken->body.data, taken->body.len);
+
+    in = *pem;
+
+    while (ngx_autocert_pem_block(&in, &label, &der, &err) == NGX_OK) {
+        ngx_autocert_wire_get_string(&w, &got);
+
+        assert_int_equal(got.len, der.len);
+        assert_memory_equal(got.data, der.data, der.len);
+
+        ngx_autocert_pem_free(&der);
+    }
+
+    assert_int_equal(ngx_autocert_wire_done(&w), NGX_OK);
 }
 
 
@@ -1189,7 +1216,7 @@ static ngx_autocert_chain_t *
 test_x509_parse(u_char *text, size_t len, char **err)
 {
     ngx_str_t              pem;
-    ngx_autocert_chain_t  *chain, facts;
+    ngx_autocert_chain_t  *chain, *taken, facts;
 
     pem.len = len;
     pem.data = malloc(len ? len : 1);
@@ -1199,9 +1226,23 @@ test_x509_parse(u_char *text, size_t len, char **err)
     *err = NULL;
     chain = ngx_autocert_x509_chain_parse(&pem, err);
 
-    if (ngx_autocert_glance(&pem, &facts) == NGX_OK && chain) {
-        test_x509_glance_same(chain, &facts);
+    taken = ngx_autocert_glance_chain(&pem);
+
+    if (ngx_autocert_glance(&pem, &facts) == NGX_OK) {
+        assert_non_null(taken);
+
+        if (chain) {
+            test_x509_glance_same(chain, &facts);
+            test_x509_glance_same(chain, taken);
+            test_x509_glance_body(&pem, taken);
+            test_x509_glanced++;
+        }
+
+    } else {
+        assert_null(taken);
     }
+
+    ngx_autocert_x509_chain_free(taken);
 
     free(pem.data);
 
