@@ -183,8 +183,9 @@ CASES = [Case("full", version, curve, workers)
 class Server(Nginx):
     """On cores of its own; cpu() is what its workers and helper took, in s."""
 
-    def __init__(self, dir, side, cores, workers, pairs):
+    def __init__(self, dir, side, cores, workers, pairs, more=""):
         self.side = side
+        self.more = more
         self.port = PORTS[side]
         self.cores = cores
         self.dir = dir
@@ -221,8 +222,8 @@ class Server(Nginx):
                       "certificate": own % {"curve": curve, "kind": kind}}
             for curve, kind in CURVES.items())
 
-        return FRAME % {"modules": modules, "workers": workers, "http": http,
-                        "servers": servers}
+        return FRAME % {"modules": modules, "workers": workers,
+                        "http": http + self.more, "servers": servers}
 
     def command(self, *args):
         return pinned(self.cores, super().command(*args))
