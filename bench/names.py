@@ -5,7 +5,8 @@ memory.
     names-N     full handshakes, each for one of N names at random, once each
                 has been seen; "one" is the same with one name; "variables" is
                 stock NGINX with ssl_certificate from a variable, which opens
-                files at each handshake
+                files at each handshake, "cached" the same with
+                ssl_certificate_cache, which NGINX has since 1.27.4
     first-N     a handshake for each of N names that nobody has asked for yet,
                 and then a second one
     start-N-L   start and reload with N names on disk, in one server block or
@@ -26,7 +27,7 @@ import threading
 import time
 
 from support.certs import Authority
-from support.nginx import MODULES, Nginx
+from support.nginx import MODULES, VERSION, Nginx
 from support.wait import wait_for
 
 from .common import CLIENT, CONNECTIONS, PAIRS, QUICK, SECONDS, Target, \
@@ -35,6 +36,8 @@ from .common import CLIENT, CONNECTIONS, PAIRS, QUICK, SECONDS, Target, \
 DOMAIN = "names.example.com"
 ROUNDS = 1 if QUICK else min(PAIRS, 3)
 IDLE = 0.5      # s without work, then a start is over
+
+VARIABLES = ("variables", "cached")
 
 METRICS = {"cpu": ("CPU us each", 0), "rate": ("per second", 0),
            "worker": ("worker KiB", 1), "helper": ("helper KiB", 1),
@@ -107,7 +110,7 @@ class Case:
         self.name = "-".join(map(str, filter(None, (kind, n, layout))))
 
 
-CASES = [Case("names", n) for n in (100, 10000)] \
+CASES = [Case("names", n) for n in (1, 100, 10000)] \
     + [Case("first", n) for n in (1000, 10000)] \
     + [Case("start", n, "one") for n in (1, 1000, 10000)] \
     + [Case("start", n, "many") for n in (1000, 10000)] \
@@ -119,7 +122,7 @@ def name_of(i):
 
 
 class Server(Nginx):
-    """side: autocert, stock (no certificates), files or variables."""
+    """side: autocert, stock (no certificates), files, variables, cached."""
 
     def __init__(self, root, side, n, layout="one"):
         self.side = side
@@ -131,8 +134,10 @@ class Server(Nginx):
 
         super().__init__(dir, workers=1, conf=FRAME % {
             "modules": modules if side == "autocert" else "",
-            "user": "root" if side == "variables" else "www-data",
-            "http": OURS % {"root": root} if side == "autocert" else "",
+            "user": "root" if side in VARIABLES else "www-data",
+            "http": OURS % {"root": root} if side == "autocert" else
+                    f"ssl_certificate_cache max={n};" if side == "cached"
+                    else "",
             "servers": "".join(SERVER % {
                 "names": "\n".join(block),
                 "certificate": self.certificate(root, block)}
@@ -144,7 +149,7 @@ class Server(Nginx):
             return "autocert on;"
         if self.side == "stock":
             return "ssl_reject_handshake on;"
-        name = "$ssl_server_name" if self.side == "variables" else block[0]
+        name = "$ssl_server_name" if self.side in VARIABLES else block[0]
         return f"ssl_certificate {root}/files/{name}.pem;" \
             f"ssl_certificate_key {root}/files/{name}.key;"
 
@@ -232,6 +237,13 @@ def run_names(root, case):
 
     sides = {"one": ("autocert", 1), "autocert": ("autocert", case.n),
              "variables": ("variables", case.n)}
+
+    if VERSION >= (1, 27, 4):
+        sides["cached"] = ("cached", case.n)
+    else:
+        print(f"{'':24}left out: ssl_certificate_cache, not before NGINX "
+              "1.27.4")
+
     runs = {side: [] for side in sides}
 
     for _ in range(PAIRS):
