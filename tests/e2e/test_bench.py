@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from support import namespace
+from support import namespace, quic
 from support.nginx import TOP
 
 
@@ -15,6 +15,13 @@ from support.nginx import TOP
 def read(path):
     with open(path) as f:
         return f.read()
+
+
+def environment(dir, case):
+    env = {**os.environ, "BENCH_QUICK": "1", "BENCH_PAIRS": "1",
+           "BENCH_CASES": case, "BENCH_RESULTS": f"{dir}/results.json"}
+    del env[namespace.MARK]
+    return env
 
 
 @pytest.mark.parametrize("case, marks, sides, metrics", [
@@ -28,17 +35,13 @@ def read(path):
 def test_bench(tmp_path, case, marks, sides, metrics):
     """In namespaces of its own, as quickly as it can; no time is judged."""
 
-    results = f"{tmp_path}/results.json"
-    env = {**os.environ, "BENCH_QUICK": "1", "BENCH_PAIRS": "1",
-           "BENCH_CASES": case, "BENCH_RESULTS": results}
-    del env[namespace.MARK]
-
-    done = subprocess.run([f"{TOP}/scripts/bench"], env=env, text=True,
+    done = subprocess.run([f"{TOP}/scripts/bench"], text=True,
+                          env=environment(tmp_path, case),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=60)
     assert done.returncode == 0, done.stdout
 
-    with open(results) as f:
+    with open(f"{tmp_path}/results.json") as f:
         found = json.load(f)
 
     assert list(found["cases"]) == [case]
@@ -51,6 +54,23 @@ def test_bench(tmp_path, case, marks, sides, metrics):
         values = found["cases"][case]["summary"][metric]
         assert sides <= set(values)
         assert all(v["median"] > 0 for k, v in values.items() if "-" not in k)
+
+
+def test_quic(tmp_path):
+    """Measured where it is there, else named as left out."""
+
+    case = "quic-1.3-p256"
+    done = subprocess.run([f"{TOP}/scripts/bench"], text=True,
+                          env=environment(tmp_path, case),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=60)
+    assert done.returncode == 0, done.stdout
+
+    with open(f"{tmp_path}/results.json") as f:
+        found = json.load(f)["cases"]
+
+    assert list(found) == ([case] if quic.had() else [])
+    assert quic.had() or "left out: NGINX without HTTP/3" in done.stdout
 
 
 def test_targets_are_documented():
