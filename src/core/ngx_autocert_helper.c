@@ -24,6 +24,7 @@
 
 #define NGX_AUTOCERT_HELPER_PARENT       1000   /* ms */
 #define NGX_AUTOCERT_HELPER_GRACE        500    /* ms */
+#define NGX_AUTOCERT_HELPER_REPLACED     60     /* s, of a pair */
 
 /*
  * Workers of a cycle without autocert take connections for 100 ms after those
@@ -964,6 +965,8 @@ ngx_autocert_helper_parent_handler(ngx_event_t *ev)
     }
 
     ngx_autocert_facts_sums();
+    ngx_autocert_keeper_forget(p->helper.keeper,
+                               NGX_AUTOCERT_HELPER_REPLACED);
 
     /*
      * It ends by itself as well, with the workers of an old configuration,

@@ -43,6 +43,7 @@ typedef struct {
     uint64_t                     generation;
     ngx_autocert_keeper_pair_t  *current;
     ngx_autocert_keeper_pair_t  *previous;
+    int64_t                      replaced;  /* when that was, if it is there */
 } ngx_autocert_keeper_slot_t;
 
 
@@ -94,6 +95,7 @@ struct ngx_autocert_keeper_s {
     ngx_autocert_latency_t           latency;
 
     /* under the lock */
+    ngx_uint_t                       nreplaced;     /* pairs */
     ngx_uint_t                       nchannels;
     ngx_autocert_keeper_channel_t   *channels[NGX_AUTOCERT_KEEPER_CHANNELS];
 };
@@ -212,14 +214,44 @@ ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
 
     oldest = slot->previous;
     slot->previous = slot->current;
+    slot->replaced = ngx_autocert_keeper_now();
     slot->current = pair;
     generation = ++slot->generation;
+
+    if (slot->previous && oldest == NULL) {
+        keeper->nreplaced++;
+    }
 
     ngx_autocert_keeper_unref(oldest);
 
     (void) pthread_mutex_unlock(&keeper->lock);
 
     return generation;
+}
+
+
+void
+ngx_autocert_keeper_forget(ngx_autocert_keeper_t *keeper, ngx_uint_t seconds)
+{
+    int64_t                      before;
+    ngx_uint_t                   i;
+    ngx_autocert_keeper_slot_t  *slot;
+
+    before = ngx_autocert_keeper_now() - (int64_t) seconds * 1000000;
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    for (i = 0; i < keeper->n && keeper->nreplaced; i++) {
+        slot = &keeper->slots[i];
+
+        if (slot->previous && slot->replaced <= before) {
+            ngx_autocert_keeper_unref(slot->previous);
+            slot->previous = NULL;
+            keeper->nreplaced--;
+        }
+    }
+
+    (void) pthread_mutex_unlock(&keeper->lock);
 }
 
 

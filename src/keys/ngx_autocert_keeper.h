@@ -57,11 +57,19 @@ ngx_autocert_keeper_t *ngx_autocert_keeper_create(ngx_str_t *names,
     void *data);
 
 /*
- * Makes this the pair of the name and keeps the last one besides; owns both
- * from now on.  Returns the name's new generation, 0 on failure.
+ * Makes this the pair of the name and keeps the last one besides, until that
+ * is forgotten; owns both from now on.  Returns the name's new generation, 0 on
+ * failure.
  */
 uint64_t ngx_autocert_keeper_install(ngx_autocert_keeper_t *keeper,
     ngx_uint_t index, ngx_autocert_chain_t *chain, EVP_PKEY *key);
+
+/*
+ * Lets go of pairs that were replaced so many seconds ago: no handshake that
+ * has begun with them is under way any more.
+ */
+void ngx_autocert_keeper_forget(ngx_autocert_keeper_t *keeper,
+    ngx_uint_t seconds);
 
 /*
  * NGX_OK and the id of the pair in memory; NGX_AGAIN: it is a bootstrap one;

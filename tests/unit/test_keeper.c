@@ -798,6 +798,62 @@ test_keeper_last_two(void **state)
 }
 
 
+/* A pair that was replaced is forgotten once it is old enough, no other is. */
+
+static void
+test_keeper_forgotten(void **state)
+{
+    int                    fd;
+    u_char                 id[3][NGX_AUTOCERT_KEY_ID];
+    EVP_PKEY              *key[3];
+    ngx_uint_t             i, n;
+    ngx_autocert_chain_t  *chain;
+
+    /* index, and whether its first, second and third pair sign */
+
+    static struct {
+        ngx_uint_t  seconds;
+        ngx_uint_t  signs[3];
+    } looks[] = {
+        { 3600, { 0, 1, 1 } }, { 0, { 0, 0, 1 } }, { 0, { 0, 0, 1 } },
+    };
+
+    (void) state;
+
+    fd = test_keeper_channel();
+
+    /* nothing to forget: neither where none is, nor where one is */
+
+    ngx_autocert_keeper_forget(test_keeper, 0);
+
+    for (i = 0; i < 3; i++) {
+        test_keeper_pair(1, NID_X9_62_prime256v1, &chain, &key[i]);
+        ngx_memcpy(id[i], chain->id, NGX_AUTOCERT_KEY_ID);
+        EVP_PKEY_up_ref(key[i]);
+
+        assert_true(ngx_autocert_keeper_install(test_keeper, 1, chain, key[i])
+                    != 0);
+    }
+
+    for (n = 0; n < sizeof(looks) / sizeof(looks[0]); n++) {
+        ngx_autocert_keeper_forget(test_keeper, looks[n].seconds);
+
+        for (i = 0; i < 3; i++) {
+            assert_int_equal(test_keeper_sign(fd, 1, id[i], key[i],
+                                              &test_keeper_got),
+                             looks[n].signs[i] ? NGX_OK
+                                               : NGX_AUTOCERT_PROTOCOL_NONE);
+        }
+    }
+
+    for (i = 0; i < 3; i++) {
+        EVP_PKEY_free(key[i]);
+    }
+
+    (void) close(fd);
+}
+
+
 /* A chain as long as a frame does not fit into one: that is said. */
 
 static void
@@ -1915,6 +1971,7 @@ main(void)
         test_keeper_unit(test_keeper_unread),
         test_keeper_unit(test_keeper_bootstrap),
         test_keeper_unit(test_keeper_last_two),
+        test_keeper_unit(test_keeper_forgotten),
         test_keeper_unit(test_keeper_chain_too_long),
         test_keeper_unit(test_keeper_batch),
         test_keeper_unit(test_keeper_together),
