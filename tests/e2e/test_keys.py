@@ -12,6 +12,7 @@ import pytest
 
 from support import proc, tls
 from support.certs import make_key, self_signed
+from support.engine import asleep
 from support.memory import Scan
 from support.nginx import ASAN, MODULES
 from support.wait import wait_for
@@ -146,6 +147,36 @@ def test_account_key_while_it_signs(nginx, pebble, dns):
         assert scan(serving(server)) == []
     finally:
         dns.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.limit(300)
+@pytest.mark.skipif(bool(ASAN), reason="clock.so is preloaded")
+@pytest.mark.parametrize("curve", CURVES)
+def test_replaced_key_is_forgotten(nginx, clock, curve):
+    """A minute later: it signs what began before, and then nothing."""
+
+    name = f"{curve}.example.com"
+    server = nginx(HTTP % "autocert_ca https://127.0.0.1:9/dir;",
+                   env=clock.env)
+    store = f"{server.dir}/store"
+    old, new = self_signed(name, curve), self_signed(name, curve)
+    old.store(store, name)
+    server.start()
+    assert tls.handshake(name).der == old.der
+
+    new.store(store, name)
+    server.wait_log(f'certificate of "{name}" in the store has changed')
+    assert tls.handshake(name).der == new.der
+
+    helper = server.helper()
+    was, is_now = Scan().key("old", old.key), Scan().key("new", new.key)
+    assert was([helper]) and is_now([helper])
+
+    clock.skip(server, 60)
+    asleep(helper)
+    assert was([helper]) == []
+    assert is_now([helper])
+    assert tls.handshake(name).der == new.der
 
 
 @pytest.mark.limit(900)
