@@ -24,7 +24,7 @@
 
 #define NGX_AUTOCERT_HELPER_PARENT       1000   /* ms */
 #define NGX_AUTOCERT_HELPER_GRACE        500    /* ms */
-#define NGX_AUTOCERT_HELPER_REPLACED     60     /* s, of a pair */
+#define NGX_AUTOCERT_HELPER_REPLACED     10     /* s, of a pair */
 
 /*
  * Workers of a cycle without autocert take connections for 100 ms after those
