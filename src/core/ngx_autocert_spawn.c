@@ -143,6 +143,13 @@ ngx_autocert_spawn_replaced(void *data)
     ngx_pid_t     pid;
     ngx_cycle_t  *cycle = data;
 
+    /*
+     * At debug level the rest of its end is told to the old log, whose file
+     * is closed: its descriptor would be one of what is opened here.
+     */
+
+    *cycle->old_cycle->log = *cycle->log;
+
     ngx_autocert_spawn_forking = 1;
 
     /* spared by the one QUIT that a reload sends to all older children */

@@ -276,6 +276,24 @@ def test_reloads(server):
                                          *server.workers()])
 
 
+def test_reloads_with_a_debug_log(server):
+    """
+    What NGINX tells of the old configuration's end is not written to a
+    descriptor that the helper has by now.
+    """
+
+    server.log_level = "debug"
+    server.write(HTTP).start()
+    seen = [server.helper()]
+
+    for _ in range(3):
+        server.reload()
+        seen.append(server.helper(timeout=30, other_than=seen))
+        assert check_settled(server) == seen[-1]
+
+    assert server.grep(r"\[alert\]") == []
+
+
 def check_order(server, mark):
     server.wait_log("start autocert helper", since=mark)
     assert re.findall(r"start (worker process|autocert helper) \d",
