@@ -3045,7 +3045,7 @@ test_flow_revoke(void **state)
     test_again(t, NGX_AUTOCERT_GOAL_REVOCATION);
     t->revocation.reason = 0;
     assert_int_equal(test_run(t), NGX_AUTOCERT_FLOW_DONE);
-    assert_string_equal(t->did,
+    assert_string_equal((char *) t->did,
                         "dir nonce revoke{\"certificate\":\"REVS\"}");
     test_done(t);
 
