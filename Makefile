@@ -198,7 +198,7 @@ $(BUILD)/unit/test_signer_openssl: tests/unit/test_signer.c \
         src/keys/ngx_autocert_signer.c src/keys/ngx_autocert_signer.h \
         $(BUILD)/unit/libbase.a $(BUILD)/unit/libngx.a
 	@$(filter-out -M%,$(UNIT_CC)) $(WARN) -DNGX_AUTOCERT_NETTLE=0 -o $@ \
-	    $(filter-out %.h,$^) -lcmocka -lcrypto -lpthread
+	    $(filter-out %.h,$^) $(FOUND) -lcmocka -lcrypto -lpthread
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o \
                       $(ARCHIVES:%=$(BUILD)/fuzz/%)

@@ -4,6 +4,7 @@
 
 #include "ngx_autocert_der.h"
 #include "ngx_autocert_key.h"
+#include "ngx_autocert_nettle.h"
 #include "ngx_autocert_pem.h"
 
 #include <openssl/bn.h>
@@ -59,6 +60,10 @@ static ngx_int_t ngx_autocert_key_sec1(ngx_str_t *der,
     ngx_autocert_key_text_t *text, char **err);
 static EVP_PKEY *ngx_autocert_key_scalar(ngx_autocert_key_text_t *text,
     char **err);
+static ngx_int_t ngx_autocert_key_point(ngx_autocert_key_curve_t *curve,
+    BIGNUM *d, u_char *point, char **err);
+static ngx_uint_t ngx_autocert_key_is_point(ngx_autocert_key_curve_t *curve,
+    ngx_str_t *stated, u_char *point);
 static ngx_int_t ngx_autocert_key_point_id(ngx_autocert_key_curve_t *curve,
     ngx_str_t *point, u_char id[NGX_AUTOCERT_KEY_ID]);
 static EVP_PKEY *ngx_autocert_key_fromdata(ngx_autocert_key_curve_t *curve,
@@ -485,75 +490,135 @@ static EVP_PKEY *
 ngx_autocert_key_scalar(ngx_autocert_key_text_t *text, char **err)
 {
     BIGNUM                    *d;
-    u_char                     public[NGX_AUTOCERT_KEY_POINT];
-    size_t                     len;
-    BN_CTX                    *ctx;
-    EC_GROUP                  *group;
-    EC_POINT                  *mine, *theirs;
+    u_char                     point[NGX_AUTOCERT_KEY_POINT];
     EVP_PKEY                  *key;
-    ngx_str_t                 *scalar, *point;
+    ngx_str_t                 *scalar;
     ngx_autocert_key_curve_t  *curve;
 
     curve = text->curve;
     scalar = &text->scalar;
-    point = &text->point;
 
-    key = NULL;
-    mine = NULL;
-    theirs = NULL;
-
-    ctx = BN_CTX_secure_new();
-    group = EC_GROUP_new_by_curve_name(curve->nid);
-    d = BN_new();
-
-    if (ctx == NULL || group == NULL || d == NULL) {
-        *err = "out of memory";
-        goto done;
+    if (scalar->len == 0 || scalar->len > curve->size) {
+        return NULL;
     }
 
-    mine = EC_POINT_new(group);
-    theirs = EC_POINT_new(group);
+    key = NULL;
 
-    if (mine == NULL || theirs == NULL
-        || scalar->len == 0 || scalar->len > curve->size)
-    {
-        goto done;
+    d = BN_new();
+
+    if (d == NULL) {
+        *err = "out of memory";
+        return NULL;
     }
 
     BN_set_flags(d, BN_FLG_CONSTTIME);
 
     if (BN_bin2bn(scalar->data, scalar->len, d) == NULL
-        || BN_is_zero(d)
-        || BN_cmp(d, EC_GROUP_get0_order(group)) >= 0
-        || EC_POINT_mul(group, mine, d, NULL, NULL, ctx) != 1)
+        || ngx_autocert_key_point(curve, d, point, err) != NGX_OK)
     {
         goto done;
     }
 
-    if (point->len
-        && (EC_POINT_oct2point(group, theirs, point->data, point->len, ctx)
-            != 1
-            || EC_POINT_cmp(group, mine, theirs, ctx) != 0))
+    if (text->point.len
+        && !ngx_autocert_key_is_point(curve, &text->point, point))
     {
         *err = "private key does not match its public key";
         goto done;
     }
 
-    len = EC_POINT_point2oct(group, mine, POINT_CONVERSION_UNCOMPRESSED,
-                             public, sizeof(public), ctx);
-    if (len) {
-        key = ngx_autocert_key_fromdata(curve, d, public, len);
+    key = ngx_autocert_key_fromdata(curve, d, point, 2 * curve->size + 1);
+
+done:
+
+    BN_clear_free(d);
+
+    return key;
+}
+
+
+/* The public point of d, not compressed. */
+
+static ngx_int_t
+ngx_autocert_key_point(ngx_autocert_key_curve_t *curve, BIGNUM *d,
+    u_char *point, char **err)
+{
+    BN_CTX     *ctx;
+    EC_GROUP   *group;
+    EC_POINT   *mine;
+    ngx_int_t   rc;
+
+#if (NGX_AUTOCERT_NETTLE)
+
+    u_char             p[NGX_AUTOCERT_NETTLE_SIZE];
+    struct ecc_scalar  scalar;
+
+    if (curve->nid == NID_secp384r1) {
+        rc = (BN_bn2binpad(d, p, sizeof(p)) == sizeof(p))
+             ? ngx_autocert_nettle_scalar(&scalar, p) : NGX_ERROR;
+
+        OPENSSL_cleanse(p, sizeof(p));
+
+        if (rc == NGX_OK) {
+            ngx_autocert_nettle_point(&scalar, point);
+            ecc_scalar_clear(&scalar);
+        }
+
+        return rc;
+    }
+
+#endif
+
+    mine = NULL;
+    rc = NGX_ERROR;
+
+    ctx = BN_CTX_secure_new();
+    group = EC_GROUP_new_by_curve_name(curve->nid);
+
+    if (ctx == NULL || group == NULL) {
+        *err = "out of memory";
+        goto done;
+    }
+
+    mine = EC_POINT_new(group);
+
+    if (mine
+        && !BN_is_zero(d)
+        && BN_cmp(d, EC_GROUP_get0_order(group)) < 0
+        && EC_POINT_mul(group, mine, d, NULL, NULL, ctx) == 1
+        && EC_POINT_point2oct(group, mine, POINT_CONVERSION_UNCOMPRESSED,
+                              point, NGX_AUTOCERT_KEY_POINT, ctx)
+           == 2 * curve->size + 1)
+    {
+        rc = NGX_OK;
     }
 
 done:
 
-    EC_POINT_free(theirs);
     EC_POINT_free(mine);
     EC_GROUP_free(group);
-    BN_clear_free(d);
     BN_CTX_free(ctx);
 
-    return key;
+    return rc;
+}
+
+
+/* In any of the forms of SEC 1, 2.3.3, and the hybrid one of X9.62. */
+
+static ngx_uint_t
+ngx_autocert_key_is_point(ngx_autocert_key_curve_t *curve, ngx_str_t *stated,
+    u_char *point)
+{
+    u_char  form, odd;
+    size_t  len;
+
+    form = stated->data[0];
+    odd = point[2 * curve->size] & 1;
+
+    len = (form == (0x02 | odd)) ? curve->size + 1 : 2 * curve->size + 1;
+
+    return (form == 0x04 || form == (0x02 | odd) || form == (0x06 | odd))
+           && stated->len == len
+           && ngx_memcmp(&stated->data[1], &point[1], len - 1) == 0;
 }
 
 

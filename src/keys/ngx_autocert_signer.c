@@ -3,6 +3,7 @@
 #include <ngx_core.h>
 
 #include "ngx_autocert_signer.h"
+#include "../base/ngx_autocert_nettle.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -11,10 +12,7 @@
 #include <pthread.h>
 
 #if (NGX_AUTOCERT_NETTLE)
-#include <gmp.h>
 #include <nettle/dsa.h>
-#include <nettle/ecc-curve.h>
-#include <nettle/ecc.h>
 #include <nettle/ecdsa.h>
 #include <sys/random.h>
 #endif
@@ -48,11 +46,6 @@ static ngx_int_t ngx_autocert_signer_nettle(ngx_autocert_signer_t *signer,
     ngx_str_t *digest, u_char *signature, size_t *len);
 static void ngx_autocert_signer_random(void *data, size_t len, uint8_t *dst);
 static u_char *ngx_autocert_signer_integer(u_char *p, mpz_t n);
-static void ngx_autocert_signer_memory(void);
-static void *ngx_autocert_signer_alloc(size_t size);
-static void *ngx_autocert_signer_realloc(void *old, size_t old_size,
-    size_t size);
-static void ngx_autocert_signer_cleanse(void *p, size_t size);
 
 #endif
 
@@ -188,13 +181,9 @@ failed:
 static ngx_int_t
 ngx_autocert_signer_scalar(ngx_autocert_signer_t *signer)
 {
-    int                     n;
-    mpz_t                   z;
-    u_char                  scalar[48];
-    BIGNUM                 *bn;
-    static pthread_once_t   once = PTHREAD_ONCE_INIT;
-
-    (void) pthread_once(&once, ngx_autocert_signer_memory);
+    int      n;
+    u_char   scalar[NGX_AUTOCERT_NETTLE_SIZE];
+    BIGNUM  *bn;
 
     bn = NULL;
 
@@ -208,22 +197,11 @@ ngx_autocert_signer_scalar(ngx_autocert_signer_t *signer)
     n = BN_bn2binpad(bn, scalar, sizeof(scalar));
     BN_clear_free(bn);
 
-    if (n != sizeof(scalar)) {
-        return NGX_ERROR;
-    }
+    signer->nettle = (n == sizeof(scalar)
+                      && ngx_autocert_nettle_scalar(&signer->scalar, scalar)
+                         == NGX_OK);
 
-    mpz_init(z);
-    mpz_import(z, sizeof(scalar), 1, 1, 1, 0, scalar);
     OPENSSL_cleanse(scalar, sizeof(scalar));
-
-    ecc_scalar_init(&signer->scalar, nettle_get_secp_384r1());
-    signer->nettle = ecc_scalar_set(&signer->scalar, z);
-
-    if (!signer->nettle) {
-        ecc_scalar_clear(&signer->scalar);
-    }
-
-    mpz_clear(z);
 
     return signer->nettle ? NGX_OK : NGX_ERROR;
 }
@@ -306,56 +284,6 @@ ngx_autocert_signer_integer(u_char *p, mpz_t n)
                n);
 
     return p + 2 + len;
-}
-
-
-/* Nonces pass through GMP's memory: none of it is given back as it was. */
-
-static void
-ngx_autocert_signer_memory(void)
-{
-    mp_set_memory_functions(ngx_autocert_signer_alloc,
-                            ngx_autocert_signer_realloc,
-                            ngx_autocert_signer_cleanse);
-}
-
-
-static void *
-ngx_autocert_signer_alloc(size_t size)
-{
-    void  *p;
-
-    p = malloc(size);
-
-    /* GMP does not look */
-
-    if (p == NULL) {
-        abort();
-    }
-
-    return p;
-}
-
-
-static void *
-ngx_autocert_signer_realloc(void *old, size_t old_size, size_t size)
-{
-    void  *p;
-
-    p = ngx_autocert_signer_alloc(size);
-
-    ngx_memcpy(p, old, ngx_min(old_size, size));
-    ngx_autocert_signer_cleanse(old, old_size);
-
-    return p;
-}
-
-
-static void
-ngx_autocert_signer_cleanse(void *p, size_t size)
-{
-    OPENSSL_cleanse(p, size);
-    free(p);
 }
 
 #endif

@@ -549,6 +549,114 @@ test_x509_key_parse_others(void **state)
 }
 
 
+static EVP_PKEY *
+test_x509_sec1_parse(u_char *der, size_t len, char **err)
+{
+    u_char  *p, text[1024];
+
+    static char  head[] = "-----BEGIN EC PRIVATE KEY-----\n";
+    static char  tail[] = "\n-----END EC PRIVATE KEY-----\n";
+
+    p = ngx_cpymem(text, head, sizeof(head) - 1);
+    p += EVP_EncodeBlock(p, der, len);
+    p = ngx_cpymem(p, tail, sizeof(tail) - 1);
+
+    return test_x509_key_parse((char *) text, p - text, err);
+}
+
+
+/* The public point in each of its forms: it is the key's, or it is refused. */
+
+static void
+test_x509_key_parse_points(void **state)
+{
+    int          len, size;
+    char        *err;
+    u_char      *der, *form;
+    EVP_PKEY    *key, *copy;
+    ngx_uint_t   i, n, at;
+
+    static char  *forms[] = { "uncompressed", "compressed", "hybrid" };
+
+    (void) state;
+
+    for (i = 0; i < 2; i++) {
+        key = ngx_autocert_key_create(test_x509_nids[i]);
+        size = (test_x509_nids[i] == NID_secp384r1) ? 48 : 32;
+
+        for (n = 0; n < 3; n++) {
+            assert_int_equal(EVP_PKEY_set_utf8_string_param(key,
+                                 OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                 forms[n]),
+                             1);
+            der = NULL;
+            len = i2d_PrivateKey(key, &der);
+            form = der + len - (n == 1 ? size + 1 : 2 * size + 1);
+
+            copy = test_x509_sec1_parse(der, len, &err);
+            assert_non_null(copy);
+            assert_int_equal(EVP_PKEY_eq(key, copy), 1);
+            EVP_PKEY_free(copy);
+
+            for (at = 0; form + at < der + len; at++) {
+                form[at] ^= 1;
+                assert_null(test_x509_sec1_parse(der, len, &err));
+                assert_string_equal(err, "private key does not match its "
+                                    "public key");
+                form[at] ^= 1;
+            }
+
+            OPENSSL_free(der);
+        }
+
+        EVP_PKEY_free(key);
+    }
+}
+
+
+/* Of P-384: 0, the order, one less, and 1 in a single byte. */
+
+static void
+test_x509_key_parse_scalars(void **state)
+{
+    char      *err;
+    u_char     der[] = {
+        0x30, 62, 0x02, 0x01, 0x01, 0x04, 48,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf,
+        0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a,
+        0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+        0xa0, 0x07, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22
+    };
+    EVP_PKEY  *key;
+
+    static u_char  one[] = {
+        0x30, 15, 0x02, 0x01, 0x01, 0x04, 1, 1,
+        0xa0, 0x07, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22
+    };
+
+    (void) state;
+
+    assert_null(test_x509_sec1_parse(der, sizeof(der), &err));
+    assert_string_equal(err, "private key is malformed");
+
+    der[54]--;
+    key = test_x509_sec1_parse(der, sizeof(der), &err);
+    assert_non_null(key);
+    EVP_PKEY_free(key);
+
+    key = test_x509_sec1_parse(one, sizeof(one), &err);
+    assert_non_null(key);
+    EVP_PKEY_free(key);
+
+    memset(&der[7], 0, 48);
+    assert_null(test_x509_sec1_parse(der, sizeof(der), &err));
+    assert_string_equal(err, "private key is malformed");
+}
+
+
 /* A cut key is refused; one with a flipped bit is that key or none. */
 
 static void
@@ -2040,6 +2148,8 @@ main(void)
         cmocka_unit_test(test_x509_key_parse_good),
         cmocka_unit_test(test_x509_key_parse_table),
         cmocka_unit_test(test_x509_key_parse_others),
+        cmocka_unit_test(test_x509_key_parse_points),
+        cmocka_unit_test(test_x509_key_parse_scalars),
         cmocka_unit_test(test_x509_key_parse_damaged),
         cmocka_unit_test(test_x509_key_leaves_nothing),
         cmocka_unit_test(test_x509_key_id),
