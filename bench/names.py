@@ -7,8 +7,8 @@ memory.
                 stock NGINX with ssl_certificate from a variable, which opens
                 files at each handshake, "cached" the same with
                 ssl_certificate_cache, which NGINX has since 1.27.4
-    first-N     a handshake for each of N names that nobody has asked for yet,
-                and then a second one
+    first-N-C   a handshake for each of N names that nobody has asked for yet,
+                and then a second one; C: curve of their certificates
     start-N-L   start and reload with N names on disk, in one server block or
                 in as many (L: one, many).  "stock" has the same blocks and no
                 certificates, "files" has them as files.  CPU is that of all
@@ -32,6 +32,7 @@ from support.wait import wait_for
 
 from .common import CLIENT, CONNECTIONS, PAIRS, QUICK, SECONDS, Target, \
     cpu, pinned, report
+from .handshake import CURVES
 
 DOMAIN = "names.example.com"
 ROUNDS = 1 if QUICK else min(PAIRS, 3)
@@ -81,7 +82,7 @@ OURS = """
         autocert_path %(root)s/store;
         autocert_ca https://127.0.0.1:1/directory;
         autocert_resolver 127.0.0.1;
-        autocert_key_type secp256r1;
+        autocert_key_type %(type)s;
 """
 
 SERVER = """
@@ -107,11 +108,13 @@ class Case:
         self.kind = kind
         self.n = n
         self.layout = layout
+        self.curve = layout if layout in CURVES else "p256"
         self.name = "-".join(map(str, filter(None, (kind, n, layout))))
 
 
 CASES = [Case("names", n) for n in (1, 100, 10000)] \
-    + [Case("first", n) for n in (1000, 10000)] \
+    + [Case("first", 1000, curve) for curve in CURVES] \
+    + [Case("first", 10000, "p256")] \
     + [Case("start", n, "one") for n in (1, 1000, 10000)] \
     + [Case("start", n, "many") for n in (1000, 10000)] \
     + [Case("status", 10000)]
@@ -124,7 +127,7 @@ def name_of(i):
 class Server(Nginx):
     """side: autocert, stock (no certificates), files, variables, cached."""
 
-    def __init__(self, root, side, n, layout="one"):
+    def __init__(self, root, side, n, layout="one", curve="p256"):
         self.side = side
         names = [name_of(i) for i in range(n)]
         blocks = [names] if layout == "one" else [[name] for name in names]
@@ -135,7 +138,8 @@ class Server(Nginx):
         super().__init__(dir, workers=1, conf=FRAME % {
             "modules": modules if side == "autocert" else "",
             "user": "root" if side in VARIABLES else "www-data",
-            "http": OURS % {"root": root} if side == "autocert" else
+            "http": OURS % {"root": root, "type": CURVES[curve]}
+                    if side == "autocert" else
                     f"ssl_certificate_cache max={n};" if side == "cached"
                     else "",
             "servers": "".join(SERVER % {
@@ -192,14 +196,14 @@ def pss(pids):
     return total
 
 
-def make_pairs(root, n):
+def make_pairs(root, n, curve="p256"):
     """In the store, and as files."""
 
     authority = Authority()
     os.makedirs(f"{root}/files", exist_ok=True)
 
     for i in range(n):
-        pair = authority.issue(name_of(i))
+        pair = authority.issue(name_of(i), CURVES[curve])
         pair.store(f"{root}/store", name_of(i))
         pair.write(f"{root}/files/{name_of(i)}.pem",
                    f"{root}/files/{name_of(i)}.key")
@@ -262,7 +266,7 @@ def run_first(root, case):
     runs = {"later": [], "first": [], "autocert": []}
 
     for _ in range(ROUNDS):
-        server = Server(root, "autocert", case.n)
+        server = Server(root, "autocert", case.n, curve=case.curve)
         server.start(timeout=120)
         server.settle()
         # what the first handshake of all takes is not a name's
@@ -371,9 +375,11 @@ def children():
 
 def run(cases, dir, results):
     root = f"{dir}/names"
-    os.makedirs(root)
-    make_pairs(root, max(case.n for case in cases))
+
+    for curve in {case.curve for case in cases}:
+        make_pairs(f"{root}-{curve}", max(case.n for case in cases
+                                          if case.curve == curve), curve)
 
     for case in cases:
-        runs = globals()[f"run_{case.kind}"](root, case)
+        runs = globals()[f"run_{case.kind}"](f"{root}-{case.curve}", case)
         report(case.name, runs, METRICS, TARGETS, results)
