@@ -62,8 +62,6 @@ static EVP_PKEY *ngx_autocert_key_scalar(ngx_autocert_key_text_t *text,
     char **err);
 static ngx_int_t ngx_autocert_key_point(ngx_autocert_key_curve_t *curve,
     BIGNUM *d, u_char *point, char **err);
-static ngx_uint_t ngx_autocert_key_is_point(ngx_autocert_key_curve_t *curve,
-    ngx_str_t *stated, u_char *point);
 static ngx_int_t ngx_autocert_key_point_id(ngx_autocert_key_curve_t *curve,
     ngx_str_t *point, u_char id[NGX_AUTOCERT_KEY_ID]);
 static EVP_PKEY *ngx_autocert_key_fromdata(ngx_autocert_key_curve_t *curve,
@@ -520,7 +518,7 @@ ngx_autocert_key_scalar(ngx_autocert_key_text_t *text, char **err)
     }
 
     if (text->point.len
-        && !ngx_autocert_key_is_point(curve, &text->point, point))
+        && !ngx_autocert_key_is_point(&text->point, point, curve->size))
     {
         *err = "private key does not match its public key";
         goto done;
@@ -602,19 +600,20 @@ done:
 }
 
 
-/* In any of the forms of SEC 1, 2.3.3, and the hybrid one of X9.62. */
-
-static ngx_uint_t
-ngx_autocert_key_is_point(ngx_autocert_key_curve_t *curve, ngx_str_t *stated,
-    u_char *point)
+ngx_uint_t
+ngx_autocert_key_is_point(ngx_str_t *stated, u_char *point, size_t size)
 {
     u_char  form, odd;
     size_t  len;
 
-    form = stated->data[0];
-    odd = point[2 * curve->size] & 1;
+    if (stated->len == 0) {
+        return 0;
+    }
 
-    len = (form == (0x02 | odd)) ? curve->size + 1 : 2 * curve->size + 1;
+    form = stated->data[0];
+    odd = point[2 * size] & 1;
+
+    len = (form == (0x02 | odd)) ? size + 1 : 2 * size + 1;
 
     return (form == 0x04 || form == (0x02 | odd) || form == (0x06 | odd))
            && stated->len == len

@@ -59,6 +59,13 @@ ngx_int_t ngx_autocert_key_stated(ngx_str_t *pem,
 ngx_int_t ngx_autocert_key_spki(ngx_str_t *spki, int *nid,
     u_char id[NGX_AUTOCERT_KEY_ID]);
 
+/*
+ * Is it this point, whose coordinates have size bytes each, in any of the
+ * forms of SEC 1, 2.3.3, or the hybrid one of X9.62?  point: not compressed.
+ */
+ngx_uint_t ngx_autocert_key_is_point(ngx_str_t *stated, u_char *point,
+    size_t size);
+
 /* NID of an EC key's curve, or NID_undef. */
 int ngx_autocert_key_curve(EVP_PKEY *key);
 

@@ -50,6 +50,8 @@ static const OSSL_ALGORITHM *ngx_autocert_provider_query(void *provctx,
 static void *ngx_autocert_provider_key_new(void *provctx);
 static void ngx_autocert_provider_key_free(void *data);
 static int ngx_autocert_provider_key_has(const void *data, int selection);
+static int ngx_autocert_provider_key_match(const void *data1,
+    const void *data2, int selection);
 static int ngx_autocert_provider_key_import(void *data, int selection,
     const OSSL_PARAM params[]);
 static int ngx_autocert_provider_key_export(void *data, int selection,
@@ -83,6 +85,8 @@ static const OSSL_DISPATCH  ngx_autocert_provider_keymgmt[] = {
       (void (*)(void)) ngx_autocert_provider_key_free },
     { OSSL_FUNC_KEYMGMT_HAS,
       (void (*)(void)) ngx_autocert_provider_key_has },
+    { OSSL_FUNC_KEYMGMT_MATCH,
+      (void (*)(void)) ngx_autocert_provider_key_match },
     { OSSL_FUNC_KEYMGMT_IMPORT,
       (void (*)(void)) ngx_autocert_provider_key_import },
     { OSSL_FUNC_KEYMGMT_IMPORT_TYPES,
@@ -308,6 +312,47 @@ ngx_autocert_provider_key_has(const void *data, int selection)
 }
 
 
+/*
+ * Else OpenSSL makes a key of its own of each of ours to compare it, and keeps
+ * it: here it makes one of ours of its own, which is a tenth of that.
+ */
+
+static int
+ngx_autocert_provider_key_match(const void *data1, const void *data2,
+    int selection)
+{
+    ngx_str_t                           stated;
+    const ngx_autocert_provider_key_t  *one, *other;
+
+    one = data1;
+    other = data2;
+
+    if (ngx_strcmp(one->group, other->group) != 0) {
+        return 0;
+    }
+
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+        return 1;
+    }
+
+    /* of OpenSSL's the point may be compressed */
+
+    if (one->point[0] != 0x04) {
+        one = data2;
+        other = data1;
+    }
+
+    stated.data = (u_char *) other->point;
+    stated.len = other->point_len;
+
+    return one->point[0] == 0x04
+           && ngx_autocert_key_is_point(&stated, (u_char *) one->point,
+                                        (one->point_len - 1) / 2);
+}
+
+
+/* Without a place a key is there to be compared. */
+
 static int
 ngx_autocert_provider_key_import(void *data, int selection,
     const OSSL_PARAM params[])
@@ -332,10 +377,10 @@ ngx_autocert_provider_key_import(void *data, int selection,
     }
 
     p = OSSL_PARAM_locate_const(params, NGX_AUTOCERT_PROVIDER_PARAM);
-    if (p == NULL
-        || OSSL_PARAM_get_octet_string(p, &place, sizeof(key->place), &len)
-           != 1
-        || len != sizeof(key->place))
+    if (p
+        && (OSSL_PARAM_get_octet_string(p, &place, sizeof(key->place), &len)
+            != 1
+            || len != sizeof(key->place)))
     {
         return 0;
     }

@@ -564,6 +564,10 @@ test_provider_compressed(void **state)
 
     assert_int_equal(EVP_PKEY_get_bits(pair.remote), 256);
     assert_int_equal(EVP_PKEY_get_security_bits(pair.remote), 128);
+    assert_int_equal(X509_check_private_key(pair.leaf, pair.remote), 1);
+    assert_int_equal(X509_check_private_key(pair.leaf,
+                                            test_provider_pairs[2].remote),
+                     0);
     assert_int_equal(test_provider_handshake(&pair, TLS1_3_VERSION), NGX_OK);
 
     EVP_PKEY_free(pair.remote);
