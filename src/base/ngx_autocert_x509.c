@@ -5,6 +5,7 @@
 #include "ngx_autocert_base64.h"
 #include "ngx_autocert_pem.h"
 #include "ngx_autocert_intermediate.h"
+#include "ngx_autocert_wire.h"
 #include "ngx_autocert_x509.h"
 
 #include <openssl/bn.h>
@@ -35,6 +36,11 @@ typedef struct {
 } ngx_autocert_x509_spec_t;
 
 
+static ngx_autocert_chain_t *ngx_autocert_x509_chain_new(char **err);
+static ngx_int_t ngx_autocert_x509_chain_add(ngx_autocert_chain_t *chain,
+    ngx_str_t *der, char **err);
+static ngx_int_t ngx_autocert_x509_chain_end(ngx_autocert_chain_t *chain,
+    char **err);
 static ngx_int_t ngx_autocert_x509_chain_leaf(ngx_autocert_chain_t *chain);
 static ngx_int_t ngx_autocert_x509_leaf_certid(ngx_autocert_chain_t *chain);
 static void ngx_autocert_x509_number(ngx_autocert_chain_t *chain);
@@ -373,7 +379,6 @@ ngx_autocert_x509_read(ngx_str_t *der)
 ngx_autocert_chain_t *
 ngx_autocert_x509_chain_parse(ngx_str_t *pem, char **err)
 {
-    X509                  *cert, *prev;
     ngx_int_t              rc;
     ngx_str_t              in, label, der;
     ngx_autocert_chain_t  *chain;
@@ -382,6 +387,87 @@ ngx_autocert_x509_chain_parse(ngx_str_t *pem, char **err)
         *err = "certificate chain is too long";
         return NULL;
     }
+
+    chain = ngx_autocert_x509_chain_new(err);
+    if (chain == NULL) {
+        return NULL;
+    }
+
+    in = *pem;
+
+    for ( ;; ) {
+
+        rc = ngx_autocert_pem_block(&in, &label, &der, err);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        if (label.len == 11
+            && ngx_strncmp(label.data, "CERTIFICATE", 11) == 0)
+        {
+            rc = ngx_autocert_x509_chain_add(chain, &der, err);
+
+        } else {
+            *err = "not a certificate";
+            rc = NGX_ERROR;
+        }
+
+        ngx_autocert_pem_free(&der);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+    }
+
+    if (rc != NGX_DONE || ngx_autocert_x509_chain_end(chain, err) != NGX_OK) {
+        ngx_autocert_x509_chain_free(chain);
+        chain = NULL;
+    }
+
+    ERR_clear_error();
+
+    return chain;
+}
+
+
+ngx_autocert_chain_t *
+ngx_autocert_x509_chain_read(ngx_str_t *body, char **err)
+{
+    ngx_int_t              rc;
+    ngx_str_t              der;
+    ngx_autocert_wire_t    w;
+    ngx_autocert_chain_t  *chain;
+
+    chain = ngx_autocert_x509_chain_new(err);
+    if (chain == NULL) {
+        return NULL;
+    }
+
+    ngx_autocert_wire_init(&w, body->data, body->len);
+
+    rc = NGX_OK;
+
+    while (rc == NGX_OK && w.pos < w.end) {
+        ngx_autocert_wire_get_string(&w, &der);
+        rc = ngx_autocert_x509_chain_add(chain, &der, err);
+    }
+
+    if (rc != NGX_OK || ngx_autocert_x509_chain_end(chain, err) != NGX_OK) {
+        ngx_autocert_x509_chain_free(chain);
+        chain = NULL;
+    }
+
+    ERR_clear_error();
+
+    return chain;
+}
+
+
+static ngx_autocert_chain_t *
+ngx_autocert_x509_chain_new(char **err)
+{
+    ngx_autocert_chain_t  *chain;
 
     *err = "out of memory";
 
@@ -392,79 +478,66 @@ ngx_autocert_x509_chain_parse(ngx_str_t *pem, char **err)
 
     chain->certs = sk_X509_new_null();
     if (chain->certs == NULL) {
-        goto failed;
+        OPENSSL_free(chain);
+        return NULL;
     }
 
-    in = *pem;
-    prev = NULL;
+    return chain;
+}
 
-    for ( ;; ) {
 
-        rc = ngx_autocert_pem_block(&in, &label, &der, err);
+static ngx_int_t
+ngx_autocert_x509_chain_add(ngx_autocert_chain_t *chain, ngx_str_t *der,
+    char **err)
+{
+    int    n;
+    X509  *cert, *prev;
 
-        if (rc == NGX_DONE) {
-            break;
-        }
+    n = sk_X509_num(chain->certs);
+    prev = n ? sk_X509_value(chain->certs, n - 1) : NULL;
 
-        if (rc != NGX_OK) {
-            goto failed;
-        }
+    cert = prev ? ngx_autocert_intermediate(der)
+                : ngx_autocert_x509_read(der);
 
-        cert = NULL;
-
-        if (label.len == 11
-            && ngx_strncmp(label.data, "CERTIFICATE", 11) == 0)
-        {
-            cert = prev ? ngx_autocert_intermediate(&der)
-                        : ngx_autocert_x509_read(&der);
-        }
-
-        ngx_autocert_pem_free(&der);
-
-        if (cert == NULL) {
-            *err = "not a certificate";
-            goto failed;
-        }
-
-        if (sk_X509_push(chain->certs, cert) <= 0) {
-            X509_free(cert);
-            *err = "out of memory";
-            goto failed;
-        }
-
-        if (sk_X509_num(chain->certs) > NGX_AUTOCERT_X509_CHAIN) {
-            *err = "too many certificates in chain";
-            goto failed;
-        }
-
-        if (prev && X509_check_issued(cert, prev) != X509_V_OK) {
-            *err = "certificate is not issued by the next one in chain";
-            goto failed;
-        }
-
-        prev = cert;
+    if (cert == NULL) {
+        *err = "not a certificate";
+        return NGX_ERROR;
     }
 
-    if (prev == NULL) {
+    if (sk_X509_push(chain->certs, cert) <= 0) {
+        X509_free(cert);
+        *err = "out of memory";
+        return NGX_ERROR;
+    }
+
+    if (n == NGX_AUTOCERT_X509_CHAIN) {
+        *err = "too many certificates in chain";
+        return NGX_ERROR;
+    }
+
+    if (prev && X509_check_issued(cert, prev) != X509_V_OK) {
+        *err = "certificate is not issued by the next one in chain";
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_autocert_x509_chain_end(ngx_autocert_chain_t *chain, char **err)
+{
+    if (sk_X509_num(chain->certs) == 0) {
         *err = "certificate chain is empty";
-        goto failed;
+        return NGX_ERROR;
     }
 
     if (ngx_autocert_x509_chain_leaf(chain) != NGX_OK) {
         *err = "certificate is malformed";
-        goto failed;
+        return NGX_ERROR;
     }
 
-    ERR_clear_error();
-
-    return chain;
-
-failed:
-
-    ngx_autocert_x509_chain_free(chain);
-    ERR_clear_error();
-
-    return NULL;
+    return NGX_OK;
 }
 
 

@@ -58,6 +58,10 @@ X509 *ngx_autocert_x509_read(ngx_str_t *der);
  */
 ngx_autocert_chain_t *ngx_autocert_x509_chain_parse(ngx_str_t *pem,
     char **err);
+
+/* The same of what was taken at a glance: each certificate a string of DER. */
+ngx_autocert_chain_t *ngx_autocert_x509_chain_read(ngx_str_t *body,
+    char **err);
 void ngx_autocert_x509_chain_free(ngx_autocert_chain_t *chain);
 
 /*

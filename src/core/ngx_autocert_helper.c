@@ -71,7 +71,7 @@ static void ngx_autocert_helper_exit(void);
 static void ngx_autocert_helper_fatal(void);
 
 static ngx_int_t ngx_autocert_helper_load(void *data, ngx_uint_t index,
-    ngx_uint_t whole, ngx_autocert_chain_t **chain, EVP_PKEY **key);
+    ngx_autocert_chain_t **chain, EVP_PKEY **key);
 static ngx_int_t ngx_autocert_helper_admit(void *data, int fd,
     ngx_autocert_hello_t *hello);
 static void ngx_autocert_helper_door_handler(ngx_event_t *rev);
@@ -664,7 +664,7 @@ ngx_autocert_helper_fatal(void)
 /* Called by the keeper's threads. */
 
 static ngx_int_t
-ngx_autocert_helper_load(void *data, ngx_uint_t index, ngx_uint_t whole,
+ngx_autocert_helper_load(void *data, ngx_uint_t index,
     ngx_autocert_chain_t **chain, EVP_PKEY **key)
 {
     ngx_autocert_helper_t  *helper = data;
@@ -708,8 +708,7 @@ ngx_autocert_helper_load(void *data, ngx_uint_t index, ngx_uint_t whole,
         rc = __atomic_load_n(&helper->without, __ATOMIC_RELAXED);
 
     } else {
-        rc = whole ? NGX_DECLINED
-                   : ngx_autocert_store_take(&store, pool, &segment, &pair);
+        rc = ngx_autocert_store_take(&store, pool, &segment, &pair);
 
         if (rc == NGX_DECLINED) {
             rc = ngx_autocert_store_load(&store, pool, &segment, &pair,

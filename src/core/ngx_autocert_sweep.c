@@ -255,7 +255,7 @@ ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
     seen->told = 0;
     seen->own = 0;
     seen->known = 1;
-    seen->glanced = (rc == NGX_DECLINED);
+    seen->glanced = 1;
 
     sweep->found(index, &facts);
 
@@ -282,9 +282,11 @@ ngx_autocert_sweep_again(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
         return 0;
     }
 
-    seen->glanced = 0;
+    /* it may turn out yet that the keeper can't use it: it has looked as we */
+
     seen->known = (ngx_autocert_keeper_id(sweep->helper->keeper, index, id)
                    == NGX_OK);
+    seen->glanced = seen->known;
 
     return !seen->known
            && ngx_memcmp(stamp, &seen->stamp, sizeof(ngx_autocert_stamp_t))

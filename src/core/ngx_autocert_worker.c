@@ -107,7 +107,7 @@ static void ngx_autocert_worker_fetch(ngx_uint_t index);
 static ngx_int_t ngx_autocert_worker_take_chain(
     ngx_autocert_asking_t *asking, ngx_autocert_answer_t *answer);
 static ngx_int_t ngx_autocert_worker_parse(ngx_autocert_served_t *served,
-    ngx_uint_t index, ngx_str_t *body);
+    ngx_uint_t index, ngx_str_t *body, char **err);
 static void ngx_autocert_worker_free(ngx_autocert_served_t *served);
 static int ngx_autocert_worker_never_resume(SSL *ssl, int forward_secure);
 
@@ -707,6 +707,7 @@ static ngx_int_t
 ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
     ngx_autocert_answer_t *answer)
 {
+    char                   *err;
     ngx_uint_t              index;
     ngx_autocert_worker_t  *w = ngx_autocert_worker;
     ngx_autocert_served_t  *served;
@@ -728,17 +729,19 @@ ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
     served->generation = answer->generation;
     served->bootstrap = answer->bootstrap != 0;
 
-    if (ngx_autocert_worker_parse(served, index, &answer->body) != NGX_OK) {
+    if (ngx_autocert_worker_parse(served, index, &answer->body, &err)
+        != NGX_OK)
+    {
         ngx_autocert_worker_free(served);
 
         if (answer->type == NGX_AUTOCERT_PROTOCOL_CHAIN) {
             asking->unfit = 1;
-            ERR_clear_error();
             return NGX_ERROR;
         }
 
-        ngx_ssl_error(NGX_LOG_ALERT, w->log, 0,
-                      "autocert: a chain from the helper could not be used");
+        ngx_log_error(NGX_LOG_ALERT, w->log, 0,
+                      "autocert: a chain from the helper could not be used: "
+                      "%s", err);
         return NGX_ERROR;
     }
 
@@ -749,60 +752,26 @@ ngx_autocert_worker_take_chain(ngx_autocert_asking_t *asking,
 }
 
 
-/* What ngx_autocert_x509_chain_parse() looks at, the helper may not have. */
-
 static ngx_int_t
 ngx_autocert_worker_parse(ngx_autocert_served_t *served, ngx_uint_t index,
-    ngx_str_t *body)
+    ngx_str_t *body, char **err)
 {
-    X509                 *x509, *last;
-    u_char                id[NGX_AUTOCERT_KEY_ID];
-    ngx_str_t             der;
-    ngx_autocert_wire_t   w;
+    ngx_autocert_chain_t  *chain;
 
-    served->chain = sk_X509_new_null();
-    if (served->chain == NULL) {
+    chain = ngx_autocert_x509_chain_read(body, err);
+    if (chain == NULL) {
         return NGX_ERROR;
     }
 
-    last = NULL;
+    served->leaf = sk_X509_shift(chain->certs);
+    served->chain = chain->certs;
+    chain->certs = NULL;
 
-    ngx_autocert_wire_init(&w, body->data, body->len);
+    served->key = ngx_autocert_provider_key(served->leaf, index, chain->id);
 
-    while (w.pos < w.end) {
-        ngx_autocert_wire_get_string(&w, &der);
+    ngx_autocert_x509_chain_free(chain);
 
-        x509 = served->leaf ? ngx_autocert_intermediate(&der)
-                            : ngx_autocert_x509_read(&der);
-
-        if (x509 == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (served->leaf == NULL) {
-            served->leaf = x509;
-
-        } else if (sk_X509_push(served->chain, x509) == 0) {
-            X509_free(x509);
-            return NGX_ERROR;
-        }
-
-        if (last && X509_check_issued(x509, last) != X509_V_OK) {
-            return NGX_ERROR;
-        }
-
-        last = x509;
-    }
-
-    if (served->leaf == NULL
-        || (X509_get_extension_flags(served->leaf) & EXFLAG_INVALID)
-        || ngx_autocert_key_id(X509_get0_pubkey(served->leaf), id)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    served->key = ngx_autocert_provider_key(served->leaf, index, id);
+    *err = "its key is not known";
 
     return served->key ? NGX_OK : NGX_ERROR;
 }

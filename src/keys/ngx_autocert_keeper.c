@@ -129,9 +129,8 @@ static size_t ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size);
 static ngx_int_t ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper,
-    ngx_uint_t index, ngx_uint_t whole);
-static ngx_int_t ngx_autocert_keeper_has(ngx_autocert_keeper_slot_t *slot,
-    ngx_uint_t whole);
+    ngx_uint_t index);
+static ngx_int_t ngx_autocert_keeper_fit(ngx_autocert_keeper_pair_t *pair);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_bootstrap(
     ngx_autocert_keeper_t *keeper, ngx_uint_t index);
 static ngx_autocert_keeper_pair_t *ngx_autocert_keeper_pair(
@@ -727,7 +726,7 @@ ngx_autocert_keeper_answer(ngx_autocert_keeper_channel_t *ch,
     /* to sign, too: the chain may be known from a predecessor of ours */
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_autocert_keeper_fill(ch->keeper, question->index, 0);
+        rc = ngx_autocert_keeper_fill(ch->keeper, question->index);
     }
 
     room = ch->answers + NGX_AUTOCERT_PROTOCOL_SIZE - ch->last;
@@ -825,18 +824,72 @@ ngx_autocert_keeper_chain(ngx_autocert_keeper_t *keeper,
 }
 
 
-/* What no worker can decode is read again, and not at a glance. */
+/*
+ * A worker could not decode it: what others may be served with is given up only
+ * if it can't be decoded here, whatever the store has by now.
+ */
 
 static size_t
 ngx_autocert_keeper_unfit(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size)
 {
-    if (ngx_autocert_keeper_fill(keeper, question->index, 1) != NGX_OK) {
+    ngx_autocert_keeper_pair_t  *pair, *made, *spare;
+    ngx_autocert_keeper_slot_t  *slot;
+
+    pair = ngx_autocert_keeper_get(keeper, question->index, NULL, NULL);
+    if (pair == NULL) {
         return 0;
     }
 
+    made = NULL;
+    spare = NULL;
+
+    if (ngx_autocert_keeper_fit(pair) != NGX_OK) {
+        made = ngx_autocert_keeper_bootstrap(keeper, question->index);
+        spare = made;
+    }
+
+    slot = &keeper->slots[question->index];
+
+    (void) pthread_mutex_lock(&keeper->lock);
+
+    if (made && slot->current == pair) {
+        slot->current = made;
+        spare = pair;
+    }
+
+    ngx_autocert_keeper_unref(spare);
+    ngx_autocert_keeper_unref(pair);
+
+    (void) pthread_mutex_unlock(&keeper->lock);
+
     return ngx_autocert_keeper_chain(keeper, question, answer, frame, size);
+}
+
+
+static ngx_int_t
+ngx_autocert_keeper_fit(ngx_autocert_keeper_pair_t *pair)
+{
+    char                  *err;
+    ngx_str_t              body;
+    ngx_autocert_chain_t  *chain;
+
+    if (!pair->glanced) {
+        return NGX_OK;
+    }
+
+    body.data = pair->body;
+    body.len = pair->len;
+
+    chain = ngx_autocert_x509_chain_read(&body, &err);
+    if (chain == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_autocert_x509_chain_free(chain);
+
+    return NGX_OK;
 }
 
 
@@ -873,34 +926,20 @@ ngx_autocert_keeper_sign(ngx_autocert_keeper_t *keeper,
 
 
 /*
- * Reads or makes the pair of a name that nobody has asked for before; whole:
- * or that was taken at a glance.  NGX_ERROR: there is none, and the next
- * question is another try.
+ * Reads or makes the pair of a name that nobody has asked for before.
+ * NGX_ERROR: there is none, and the next question is another try.
  */
 
 static ngx_int_t
-ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
-    ngx_uint_t whole)
+ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index)
 {
     ngx_int_t                    rc;
     EVP_PKEY                    *key;
     ngx_autocert_chain_t        *chain;
-    ngx_autocert_keeper_pair_t  *pair, *spare;
+    ngx_autocert_keeper_pair_t  *pair;
     ngx_autocert_keeper_slot_t  *slot;
 
-    slot = &keeper->slots[index];
-
-    (void) pthread_mutex_lock(&keeper->lock);
-
-    rc = ngx_autocert_keeper_has(slot, whole);
-
-    (void) pthread_mutex_unlock(&keeper->lock);
-
-    if (rc == NGX_OK) {
-        return NGX_OK;
-    }
-
-    rc = keeper->load(keeper->data, index, whole, &chain, &key);
+    rc = keeper->load(keeper->data, index, &chain, &key);
 
     if (rc == NGX_OK) {
         pair = ngx_autocert_keeper_pair(chain, key);
@@ -912,31 +951,23 @@ ngx_autocert_keeper_fill(ngx_autocert_keeper_t *keeper, ngx_uint_t index,
         pair = ngx_autocert_keeper_bootstrap(keeper, index);
     }
 
+    slot = &keeper->slots[index];
+
     (void) pthread_mutex_lock(&keeper->lock);
 
-    spare = pair;
-
-    if (pair && ngx_autocert_keeper_has(slot, whole) != NGX_OK) {
-        spare = slot->current;
+    if (slot->current == NULL) {
         slot->current = pair;
+
+    } else {
+        ngx_autocert_keeper_unref(pair);
     }
 
-    ngx_autocert_keeper_unref(spare);
-
-    rc = ngx_autocert_keeper_has(slot, whole);
+    rc = slot->current ? NGX_OK : NGX_ERROR;
 
     (void) pthread_mutex_unlock(&keeper->lock);
 
     /* gcc-analyzer malloc-leak: the slot has it */
     return rc;
-}
-
-
-static ngx_int_t
-ngx_autocert_keeper_has(ngx_autocert_keeper_slot_t *slot, ngx_uint_t whole)
-{
-    return (slot->current && !(whole && slot->current->glanced))
-           ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -31,10 +31,10 @@ typedef struct ngx_autocert_keeper_s  ngx_autocert_keeper_t;
  * thread, several at a time.  NGX_OK: *chain and *key are the caller's.
  * NGX_AGAIN: it could not be read, and is at the next question; workers keep
  * what they have.  Else it is made, self-signed.  A chain may be taken at a
- * glance, unless whole is set: a worker could not decode that one.
+ * glance.
  */
 typedef ngx_int_t (*ngx_autocert_keeper_load_pt)(void *data, ngx_uint_t index,
-    ngx_uint_t whole, ngx_autocert_chain_t **chain, EVP_PKEY **key);
+    ngx_autocert_chain_t **chain, EVP_PKEY **key);
 
 
 /* How a channel came to its end. */

@@ -17,17 +17,22 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from support import proc, tls
 from support.aside import CONF, NAME
-from support.certs import self_signed
+from support.certs import Authority, self_signed
+from support.engine import settled
 from support.nginx import BUILD, MODULES
 from support.taken import (PROT_ALL, SIGN, Taken, chain, command, sign,
-                           take)
+                           take, unfit)
 from support.wait import wait_for
 
 
 @pytest.fixture
-def server(nginx, monkeypatch):
+def modules(monkeypatch):
     monkeypatch.setattr("support.nginx.MODULES",
                         [*MODULES, f"{BUILD}/taken.so"])
+
+
+@pytest.fixture
+def server(nginx, modules):
     return serving(nginx, workers=2)
 
 
@@ -445,6 +450,7 @@ def test_asks_for_all_there_is(server):
 
     for number in 0, 1, 1 << 63, (1 << 64) - 1:
         for question in (chain(0, number), chain(1, number),
+                         unfit(0, number), unfit(1, number),
                          sign(digest, id, 0, number),
                          sign(digest, id, 1, number),
                          sign(digest, bytes(32), 0, number),
@@ -463,6 +469,67 @@ def test_asks_for_all_there_is(server):
 
     assert secret(server) not in said and server.pair.der in said
     taken.call("close", channel)
+
+
+def garbage(dir):
+    with open(f"{dir}/fullchain.pem", "w") as f:
+        f.write("garbage\n")
+
+
+def mode(dir):
+    os.chmod(f"{dir}/privkey.pem", 0o644)
+
+
+def gone(dir):
+    for file in os.listdir(dir):
+        os.unlink(f"{dir}/{file}")
+
+
+@pytest.mark.parametrize("spoil", [garbage, mode, gone])
+def test_finds_a_good_one_unfit(server, spoil):
+    """What others serve is kept, whatever the store has by now."""
+
+    for _ in range(20):
+        assert tls.handshake(NAME).der == server.pair.der
+
+    spoil(f"{server.dir}/store/{NAME}")
+    if spoil != gone:
+        server.wait_log("the one in memory is served on", 30)
+
+    taken, other = take(server)
+    channel = taken.ready()
+    taken.send(channel, unfit())
+    status, bootstrap = struct.unpack(">II", taken.recv(channel)[12:20])
+    assert (status, bootstrap) == (0, 0)
+
+    for _ in range(20):
+        assert tls.handshake(NAME).der == server.pair.der
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_says_nothing_of_an_unfit_one(nginx, modules, asked):
+    """
+    A chain that does not fit together is set aside, though a worker that had
+    it has not said so, and the helper looked at the store in between.
+    """
+
+    server = nginx("server { listen 80; }", workers=2).start()
+    server.allow("can't be used")
+    pair = Authority().issue(NAME)
+    pair.pem = pair.pem[:pair.pem.rindex(b"-----BEGIN")] + Authority().pem
+    dir = pair.store(f"{server.dir}/store", NAME)
+
+    server.write(CONF % ("", "", "")).reload()
+    if asked:
+        taken, other = take(server)
+        channel = taken.ready()
+        taken.send(channel, chain())
+        assert struct.unpack(">II", taken.recv(channel)[12:20]) == (0, 0)
+        settled(server)
+
+    assert tls.handshake(NAME).self_signed
+    wait_for(lambda: os.path.exists(f"{dir}/fullchain.pem.bad"), 30,
+             lambda: f"set aside: {os.listdir(dir)}")
 
 
 def times(n=300):

@@ -9,7 +9,7 @@ from . import proc
 from .wait import wait_for
 
 HELLO = 0x61636d65
-CHAIN, SIGN = 2, 3
+CHAIN, SIGN, UNFIT = 2, 3, 4
 
 EPOLL_CTL_DEL = 2
 PROT_ALL = 3                                    # to read and to write
@@ -222,6 +222,10 @@ class Taken:
 
 def chain(index=0, number=1):
     return struct.pack(">IQI", CHAIN, number, index)
+
+
+def unfit(index=0, number=1):
+    return struct.pack(">IQI", UNFIT, number, index)
 
 
 def sign(digest=bytes(32), id=bytes(32), index=0, number=1):
