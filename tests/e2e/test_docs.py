@@ -124,7 +124,7 @@ def complete(text):
 
     if "http" in names:
         assert names == ["http"]
-        return re.sub(r"^\s*http\s*{", "", text, 1).rpartition("}")[0]
+        return re.sub(r"^\s*http\s*{", "", text, count=1).rpartition("}")[0]
     if "location" in names:
         return SERVER.replace("{", "{\n" + text, 1)
     if "listen" in names or "server_name" in names:
@@ -162,12 +162,12 @@ def loads(nginx, authority):
     return load
 
 
-@pytest.mark.parametrize("text", configurations())
+@pytest.mark.parametrize("text", list(configurations()))
 def test_block_loads(loads, text):
     loads(text)
 
 
-@pytest.mark.parametrize("text", inlines())
+@pytest.mark.parametrize("text", list(inlines()))
 def test_inline_loads(loads, text):
     if text == "autocert off;":
         text = "server { listen 80; autocert off; }"
