@@ -96,8 +96,8 @@ def descriptors(pid):
 
 
 def memory(pid):
-    """KiB that no other process has as well."""
+    """KiB that it has written to, and no other process has as well."""
 
     with open(f"/proc/{pid}/smaps_rollup") as f:
-        return sum(int(line.split()[1]) for line in f
-                   if line.startswith("Private_"))
+        return next(int(line.split()[1]) for line in f
+                    if line.startswith("Private_Dirty:"))
