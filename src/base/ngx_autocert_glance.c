@@ -100,6 +100,7 @@ ngx_autocert_glance_read(ngx_str_t *pem, ngx_autocert_chain_t *facts,
     }
 
     ngx_memzero(facts, sizeof(ngx_autocert_chain_t));
+    ngx_memzero(&cert, sizeof(ngx_autocert_glance_cert_t));
     ngx_memzero(&prev, sizeof(ngx_autocert_glance_cert_t));
     ngx_str_null(&held);
 
