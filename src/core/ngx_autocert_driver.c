@@ -12,7 +12,14 @@
 #include "../keys/ngx_autocert_signer.h"
 
 
-#define NGX_AUTOCERT_DRIVER_BRIEF  250      /* ms, of the first poll */
+/*
+ * When to look for the first time at what the CA was asked to do, in ms: it is
+ * learnt how soon that is of use.  Each look in vain is a request, and another
+ * second.
+ */
+#define NGX_AUTOCERT_DRIVER_BRIEF      250
+#define NGX_AUTOCERT_DRIVER_BRIEF_MIN  20
+#define NGX_AUTOCERT_DRIVER_BRIEF_MAX  1000
 
 
 typedef struct {
@@ -21,6 +28,11 @@ typedef struct {
     ngx_autocert_driver_done_pt    done;
     ngx_event_t                    timer;
     ngx_log_t                      log;
+
+    /* of this CA's: how long the first look waits, and was once too soon */
+    ngx_msec_t                     brief;
+    ngx_msec_t                     least;
+    ngx_uint_t                     looking;     /* the step; 0: no first look */
 
     /* what is under way; pool NULL: nothing */
     ngx_pool_t                    *pool;
@@ -57,6 +69,8 @@ static ngx_int_t ngx_autocert_driver_order(ngx_autocert_driver_t *d,
 static ngx_int_t ngx_autocert_driver_again(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_run(ngx_autocert_driver_t *d);
 static void ngx_autocert_driver_step(ngx_autocert_driver_t *d);
+static void ngx_autocert_driver_learn(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action);
 static void ngx_autocert_driver_wait(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action);
 static void ngx_autocert_driver_solve(ngx_autocert_driver_t *d,
@@ -109,6 +123,8 @@ ngx_autocert_driver_init(ngx_autocert_helper_t *helper,
 
     d->helper = helper;
     d->done = done;
+    d->brief = NGX_AUTOCERT_DRIVER_BRIEF;
+    d->least = NGX_AUTOCERT_DRIVER_BRIEF_MIN;
     d->client = ngx_autocert_client_create(helper);
 
     if (d->client == NULL) {
@@ -460,6 +476,7 @@ ngx_autocert_driver_run(ngx_autocert_driver_t *d)
 
     for ( ;; ) {
         ngx_autocert_flow_next(&d->flow, ngx_time(), &action);
+        ngx_autocert_driver_learn(d, &action);
 
         switch (action.type) {
 
@@ -534,6 +551,30 @@ ngx_autocert_driver_step(ngx_autocert_driver_t *d)
 }
 
 
+/* The first look was in time if another step follows, and not another wait. */
+
+static void
+ngx_autocert_driver_learn(ngx_autocert_driver_t *d,
+    ngx_autocert_action_t *action)
+{
+    if (d->looking && d->flow.step != d->looking) {
+        d->brief = ngx_max(d->brief / 2, d->least);
+        d->looking = 0;
+    }
+
+    if (action->type != NGX_AUTOCERT_FLOW_WAIT) {
+        return;
+    }
+
+    if (d->looking && d->flow.status == 200) {
+        d->brief = ngx_min(d->brief * 2, NGX_AUTOCERT_DRIVER_BRIEF_MAX);
+        d->least = d->brief;
+    }
+
+    d->looking = action->brief ? d->flow.step : 0;
+}
+
+
 static void
 ngx_autocert_driver_wait(ngx_autocert_driver_t *d,
     ngx_autocert_action_t *action)
@@ -541,7 +582,7 @@ ngx_autocert_driver_wait(ngx_autocert_driver_t *d,
     time_t  delay;
 
     if (action->brief) {
-        ngx_add_timer(&d->timer, NGX_AUTOCERT_DRIVER_BRIEF);
+        ngx_add_timer(&d->timer, d->brief);
         return;
     }
 
@@ -1050,6 +1091,8 @@ ngx_autocert_driver_free(ngx_autocert_driver_t *d)
     if (d->timer.timer_set) {
         ngx_del_timer(&d->timer);
     }
+
+    d->looking = 0;
 
     EVP_PKEY_free(d->key);
     d->key = NULL;

@@ -12,6 +12,7 @@ import secrets
 import socket
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography import x509
@@ -67,6 +68,7 @@ class Request:
     "authz", "challenge", "finalize", "cert"."""
 
     def __init__(self, step, handler, body):
+        self.at = time.monotonic()
         self.step = step
         self.method = handler.command
         self.path = handler.path
