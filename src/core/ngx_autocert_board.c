@@ -415,6 +415,7 @@ ngx_autocert_board_look(ngx_autocert_board_t *board, ngx_uint_t index,
 
     ledger = board->own.summed ? &board->own : &board->told;
     known = &ledger->known[index];
+    before = 0;
 
     for (i = 0; i < NGX_AUTOCERT_BOARD_TRIES; i++) {
 
