@@ -177,7 +177,8 @@ endef
 # cmocka 2 deprecates what 1 has nothing else for
 $(eval $(call layer,unit,$(UNIT_CC) -Wmaybe-uninitialized \
     -Wno-deprecated-declarations))
-$(eval $(call layer,fuzz,$(FUZZ_CC)))
+# as NGINX's configure has it for clang
+$(eval $(call layer,fuzz,$(FUZZ_CC) -Wconditional-uninitialized))
 $(eval $(call layer,cov,$(COV_CC)))
 $(eval $(call layer,sim,$(SIM_CC)))
 
