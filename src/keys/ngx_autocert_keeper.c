@@ -834,7 +834,7 @@ ngx_autocert_keeper_unfit(ngx_autocert_keeper_t *keeper,
     ngx_autocert_question_t *question, ngx_autocert_answer_t *answer,
     u_char *frame, size_t size)
 {
-    ngx_autocert_keeper_pair_t  *pair, *made, *spare;
+    ngx_autocert_keeper_pair_t  *pair, *made;
     ngx_autocert_keeper_slot_t  *slot;
 
     pair = ngx_autocert_keeper_get(keeper, question->index, NULL, NULL);
@@ -843,11 +843,9 @@ ngx_autocert_keeper_unfit(ngx_autocert_keeper_t *keeper,
     }
 
     made = NULL;
-    spare = NULL;
 
     if (ngx_autocert_keeper_fit(pair) != NGX_OK) {
         made = ngx_autocert_keeper_bootstrap(keeper, question->index);
-        spare = made;
     }
 
     slot = &keeper->slots[question->index];
@@ -856,10 +854,12 @@ ngx_autocert_keeper_unfit(ngx_autocert_keeper_t *keeper,
 
     if (made && slot->current == pair) {
         slot->current = made;
-        spare = pair;
+        made = NULL;
+
+        pair->refs--;
     }
 
-    ngx_autocert_keeper_unref(spare);
+    ngx_autocert_keeper_unref(made);
     ngx_autocert_keeper_unref(pair);
 
     (void) pthread_mutex_unlock(&keeper->lock);

@@ -13,6 +13,7 @@ from support import proc, tls
 from support.aside import UNSIGNED
 from support.certs import self_signed
 from support.clock import Clock
+from support.engine import settled
 from support.nginx import MODULES
 from support.wait import wait_for
 
@@ -515,6 +516,7 @@ def test_modules_removed_and_put_back(server):
     self_signed("example.com").write(f"{server.dir}/cert.pem",
                                      f"{server.dir}/key.pem")
     server.start()
+    settled(server)
     holds = kinds(server.helper())
 
     for _ in range(2):
@@ -531,7 +533,9 @@ def test_modules_removed_and_put_back(server):
         mark = server.mark()
         server.write(HTTP).reload()
         check_order(server, mark)
-        assert kinds(check_settled(server)) == holds
+        helper = check_settled(server)
+        wait_for(lambda: kinds(helper) == holds, 10,
+                 lambda: f"{kinds(helper)}, before {holds}")
         assert mapped(server.master)
 
 
