@@ -454,7 +454,8 @@ ngx_autocert_helper_loop(ngx_autocert_starts_t *starts)
         pause = ngx_min(pause * 2, NGX_AUTOCERT_HELPER_PAUSE_MAX);
     }
 
-    p->helper.pause = ngx_max(p->helper.pause, pause);
+    pause = ngx_max(pause, p->helper.pause);
+    p->helper.pause = pause;
 
     ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "autocert: the helper was started %ui times within a "
