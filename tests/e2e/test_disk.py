@@ -212,10 +212,11 @@ def test_not_read_when_it_is_due(nginx, ca, fault, clock, authority, file):
         clock.skip(server, 61)
         fault.met(1)
 
-    # what is remembered of the CA is in a file of the same name
+    # what is remembered of the CA is in a file of the same name, and that it
+    # can't be read is told once a minute
 
     assert len(server.grep(r"\[(warn|error)\]", since=mark)) == (
-        2 if file == "state.json" else 1)
+        5 if file == "state.json" else 1)
     assert len(ca.requests) == n
     assert snapshot(store) == before
 

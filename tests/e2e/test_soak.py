@@ -237,4 +237,8 @@ def test_soak(nginx, proxy, measured):
     told = [(before, after) for n, before, more, after in lives.figures
             if more >= n + FURTHER]
     assert told or SECONDS < LIFE
-    assert all(after < 1.05 * before for before, after in told)
+
+    # what a backlog takes at its height malloc keeps: some 150 KiB; a leak of
+    # 4 KiB an order is more than this
+
+    assert all(after < 1.10 * before for before, after in told)
