@@ -37,7 +37,7 @@ typedef struct {
     command_known_t  **known;       /* by name */
     size_t             n;
     size_t             size;
-    time_t             heard;       /* a helper was there last; 0: not yet */
+    time_t             heard;       /* the last one was there; 0: not yet */
     unsigned           whole:1;     /* all names were told once */
     unsigned           refused:1;   /* since then, and that was said */
 } command_watch_t;
@@ -116,7 +116,11 @@ command_watch_once(command_watch_t *watch, command_link_t *link)
 {
     int              rc;
     size_t           i;
+    time_t           began;
     command_line_t   line;
+
+    /* what it has said may be read much later */
+    began = time(NULL);
 
     if (command_request(link, "watch", NULL, "") == -1) {
         return;
@@ -149,7 +153,7 @@ command_watch_once(command_watch_t *watch, command_link_t *link)
         }
 
         if (watch->whole) {
-            watch->heard = time(NULL);
+            watch->heard = began;
         }
     }
 }
@@ -257,7 +261,7 @@ command_watch_find(command_watch_t *watch, const char *name, int *fresh)
 /*
  * At the beginning there is no news but what is not as it should be.  Later
  * a name may be new that has a certificate already: it is news if it was
- * issued after a helper was heard last.
+ * issued after the last helper was asked, which had no such name.
  */
 
 static void
