@@ -27,6 +27,10 @@ LIFE = 1200             # s; they are renewed when a third is left
 PACE = 290              # NGX_AUTOCERT_PLAN_PACE: orders in three hours
 ALL = 195               # names; of the others some wait after a failure
 FURTHER = 40            # renewals, that tell whether a helper grows
+# what a backlog takes at its height malloc keeps: some 150 KiB of 2 or 3 MiB; a
+# leak of 4 KiB an order is more than this
+GROWTH = 0.10
+
 BROKEN = 0.02           # of the requests, before or after the CA has them
 AWAY = 120              # s, from one cut of all to the next, about
 
@@ -231,14 +235,10 @@ def test_soak(nginx, proxy, measured):
     assert len(server.helpers()) == 1
     assert set(before) == set(after)
     assert all(after[p][0] <= before[p][0] + 2 for p in before)
-    assert grown(before, after) < 0.05
+    assert grown(before, after) < GROWTH
 
     # a short soak renews not enough
     told = [(before, after) for n, before, more, after in lives.figures
             if more >= n + FURTHER]
     assert told or SECONDS < LIFE
-
-    # what a backlog takes at its height malloc keeps: some 150 KiB; a leak of
-    # 4 KiB an order is more than this
-
-    assert all(after < 1.10 * before for before, after in told)
+    assert all(after / before - 1 < GROWTH for before, after in told)
