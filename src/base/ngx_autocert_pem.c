@@ -8,6 +8,7 @@
 
 
 static ngx_int_t ngx_autocert_pem_base64(ngx_str_t *in, ngx_str_t *der);
+static u_char ngx_autocert_pem_value(u_char c);
 
 
 ngx_int_t
@@ -93,7 +94,7 @@ ngx_autocert_pem_block(ngx_str_t *in, ngx_str_t *label, ngx_str_t *der,
 static ngx_int_t
 ngx_autocert_pem_base64(ngx_str_t *in, ngx_str_t *der)
 {
-    u_char      c, *p, *dst;
+    u_char      c, *p, *dst, value;
     size_t      i, size;
     uint32_t    bits;
     ngx_uint_t  n, pad;
@@ -129,31 +130,14 @@ ngx_autocert_pem_base64(ngx_str_t *in, ngx_str_t *der)
 
         } else {
 
-            if (c >= 'A' && c <= 'Z') {
-                c = c - 'A';
+            value = ngx_autocert_pem_value(c);
 
-            } else if (c >= 'a' && c <= 'z') {
-                c = c - 'a' + 26;
-
-            } else if (c >= '0' && c <= '9') {
-                c = c - '0' + 52;
-
-            } else if (c == '+') {
-                c = 62;
-
-            } else if (c == '/') {
-                c = 63;
-
-            } else {
-                goto failed;
-            }
-
-            if (pad) {
+            if (value > 63 || pad) {
                 goto failed;
             }
 
             n++;
-            bits = bits << 6 | c;
+            bits = bits << 6 | value;
         }
 
         if (n % 4 == 0) {
@@ -184,6 +168,27 @@ failed:
     OPENSSL_clear_free(der->data, size);
 
     return NGX_ERROR;
+}
+
+
+/* RFC 4648, 4; 64: no character of it */
+
+static u_char
+ngx_autocert_pem_value(u_char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+
+    return (c == '+') ? 62 : (c == '/') ? 63 : 64;
 }
 
 

@@ -32,6 +32,8 @@ static ngx_int_t ngx_autocert_sweep_glance(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_stamp_t *stamp, ngx_pool_t *pool);
 static ngx_uint_t ngx_autocert_sweep_again(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_stamp_t *stamp);
+static void ngx_autocert_sweep_loaded(ngx_autocert_sweep_t *sweep,
+    ngx_uint_t index, ngx_autocert_stamp_t *stamp, ngx_autocert_pair_t *pair);
 static ngx_int_t ngx_autocert_sweep_pair(ngx_autocert_sweep_t *sweep,
     ngx_uint_t index, ngx_autocert_pair_t *pair, ngx_uint_t old);
 static ngx_uint_t ngx_autocert_sweep_new(ngx_autocert_sweep_name_t *seen,
@@ -125,7 +127,7 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 {
     u_char                      id[NGX_AUTOCERT_KEY_ID];
     ngx_int_t                   rc;
-    ngx_uint_t                  old, half;
+    ngx_uint_t                  half;
     ngx_pool_t                 *pool;
     ngx_autocert_fail_t         fail;
     ngx_autocert_name_t        *name;
@@ -188,33 +190,49 @@ ngx_autocert_sweep_look(ngx_uint_t index)
 
     ngx_destroy_pool(pool);
 
-    old = !seen->known || seen->own;
+    ngx_autocert_sweep_loaded(sweep, index, &stamp,
+                              (rc == NGX_OK) ? &pair : NULL);
 
-    seen->stamp = stamp;
+    return NGX_OK;
+}
+
+
+/* pair NULL: there is none in the store. */
+
+static void
+ngx_autocert_sweep_loaded(ngx_autocert_sweep_t *sweep, ngx_uint_t index,
+    ngx_autocert_stamp_t *stamp, ngx_autocert_pair_t *pair)
+{
+    ngx_uint_t                  old, known;
+    ngx_autocert_sweep_name_t  *seen;
+
+    seen = &sweep->names[index];
+
+    known = seen->known;
+    old = !known || seen->own;
+
+    seen->stamp = *stamp;
     seen->told = 0;
     seen->own = 0;
+    seen->known = 1;
 
-    if (rc == NGX_DECLINED) {
+    if (pair == NULL) {
 
-        if (!seen->known) {
-            seen->known = 1;
+        if (!known) {
             sweep->found(index, NULL);
         }
 
-        return NGX_OK;
+        return;
     }
 
-    seen->known = 1;
-    sweep->found(index, pair.chain);
+    sweep->found(index, pair->chain);
 
-    if (ngx_autocert_sweep_pair(sweep, index, &pair, old) != NGX_OK) {
+    if (ngx_autocert_sweep_pair(sweep, index, pair, old) != NGX_OK) {
 
         /* it is looked at again */
 
         ngx_memzero(&seen->stamp, sizeof(ngx_autocert_stamp_t));
     }
-
-    return NGX_OK;
 }
 
 

@@ -32,6 +32,8 @@ static ngx_int_t ngx_autocert_store_above(ngx_autocert_store_dir_t *dir);
 static ngx_int_t ngx_autocert_store_parent(ngx_autocert_store_dir_t *dir);
 static ngx_int_t ngx_autocert_store_pair(ngx_autocert_store_dir_t *dir,
     ngx_autocert_pair_t *pair, ngx_uint_t locked);
+static ngx_int_t ngx_autocert_store_chain_text(ngx_autocert_store_t *store,
+    ngx_str_t *name, ngx_autocert_store_dir_t *dir, ngx_str_t *text);
 static ngx_int_t ngx_autocert_store_chain_read(ngx_autocert_store_dir_t *dir,
     ngx_autocert_chain_t **chain, struct stat *info);
 static ngx_int_t ngx_autocert_store_key_match(ngx_autocert_store_dir_t *dir,
@@ -495,17 +497,12 @@ ngx_autocert_store_glance(ngx_autocert_store_t *store, ngx_pool_t *pool,
     dir.pool = pool;
     dir.fail = &ignored;
 
-    if (ngx_autocert_store_dir(store, name, &dir, 0) != NGX_OK) {
+    if (ngx_autocert_store_chain_text(store, name, &dir, &text) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    rc = ngx_autocert_store_file_read(&dir, NGX_AUTOCERT_STORE_CHAIN,
-                                      NGX_AUTOCERT_STORE_PUBLIC, &text, NULL);
-
-    if (rc == NGX_OK) {
-        rc = ngx_autocert_glance(&text, facts);
-        ngx_autocert_store_file_free(&text);
-    }
+    rc = ngx_autocert_glance(&text, facts);
+    ngx_autocert_store_file_free(&text);
 
     if (rc == NGX_OK) {
         rc = ngx_autocert_store_file_read(&dir, NGX_AUTOCERT_STORE_KEY,
@@ -542,17 +539,12 @@ ngx_autocert_store_take(ngx_autocert_store_t *store, ngx_pool_t *pool,
     dir.pool = pool;
     dir.fail = &ignored;
 
-    if (ngx_autocert_store_dir(store, name, &dir, 0) != NGX_OK) {
+    if (ngx_autocert_store_chain_text(store, name, &dir, &text) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    rc = ngx_autocert_store_file_read(&dir, NGX_AUTOCERT_STORE_CHAIN,
-                                      NGX_AUTOCERT_STORE_PUBLIC, &text, NULL);
-
-    if (rc == NGX_OK) {
-        pair->chain = ngx_autocert_glance_chain(&text);
-        ngx_autocert_store_file_free(&text);
-    }
+    pair->chain = ngx_autocert_glance_chain(&text);
+    ngx_autocert_store_file_free(&text);
 
     rc = NGX_DECLINED;
 
@@ -571,6 +563,29 @@ ngx_autocert_store_take(ngx_autocert_store_t *store, ngx_pool_t *pool,
     }
 
     return rc;
+}
+
+
+/* The text of the name's chain; the directory is open then, and only then. */
+
+static ngx_int_t
+ngx_autocert_store_chain_text(ngx_autocert_store_t *store, ngx_str_t *name,
+    ngx_autocert_store_dir_t *dir, ngx_str_t *text)
+{
+    if (ngx_autocert_store_dir(store, name, dir, 0) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_autocert_store_file_read(dir, NGX_AUTOCERT_STORE_CHAIN,
+                                     NGX_AUTOCERT_STORE_PUBLIC, text, NULL)
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    ngx_autocert_store_dir_close(dir);
+
+    return NGX_DECLINED;
 }
 
 
