@@ -24,6 +24,18 @@ def environment(dir, case):
     return env
 
 
+def bench(dir, case):
+    """Its results, and what it has said."""
+
+    done = subprocess.run([f"{TOP}/scripts/bench"], text=True,
+                          env=environment(dir, case), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+    with open(f"{dir}/results.json") as f:
+        return json.load(f), done.stdout
+
+
 @pytest.mark.parametrize("case, marks, sides, metrics", [
     ("beside60-1.3-p384-1w", 3, {"stock", "autocert", "autocert/stock"},
      {"p50", "p99", "p99.9"}),
@@ -35,19 +47,11 @@ def environment(dir, case):
 def test_bench(tmp_path, case, marks, sides, metrics):
     """In namespaces of its own, as quickly as it can; no time is judged."""
 
-    done = subprocess.run([f"{TOP}/scripts/bench"], text=True,
-                          env=environment(tmp_path, case),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=60)
-    assert done.returncode == 0, done.stdout
-
-    with open(f"{tmp_path}/results.json") as f:
-        found = json.load(f)
-
+    found, said = bench(tmp_path, case)
     assert list(found["cases"]) == [case]
     if marks:
         assert len(found["marks"]) == marks
-        assert "\ntargets: " in done.stdout
+        assert "\ntargets: " in said
     assert "<svg " in read(f"{tmp_path}/results.svg")
 
     for metric in metrics:
@@ -60,17 +64,9 @@ def test_quic(tmp_path):
     """Measured where it is there, else named as left out."""
 
     case = "quic-1.3-p256"
-    done = subprocess.run([f"{TOP}/scripts/bench"], text=True,
-                          env=environment(tmp_path, case),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=60)
-    assert done.returncode == 0, done.stdout
-
-    with open(f"{tmp_path}/results.json") as f:
-        found = json.load(f)["cases"]
-
-    assert list(found) == ([case] if quic.had() else [])
-    assert quic.had() or "left out: NGINX without HTTP/3" in done.stdout
+    found, said = bench(tmp_path, case)
+    assert list(found["cases"]) == ([case] if quic.had() else [])
+    assert quic.had() or "left out: NGINX without HTTP/3" in said
 
 
 def test_targets_are_documented():
